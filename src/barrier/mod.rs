@@ -1,0 +1,1 @@
+//! What storage holds becomes secret here.

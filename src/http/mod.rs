@@ -1,0 +1,1 @@
+//! The HTTP edge: bytes to requests, answers to bytes.

@@ -1,0 +1,32 @@
+//! Leasehold: a secrets server that speaks `HashiCorp` Vault's HTTP API.
+//!
+//! The folders stand on floors; each imports only from lower ones (`docs/architecture.md` §3):
+//!
+//! | floor | folders |
+//! |---|---|
+//! | 0 | `base` |
+//! | 1 | `storage`, `aws`, `config` |
+//! | 2 | `barrier` |
+//! | 3 | `seal`, `policy`, `lease` |
+//! | 4 | `token`, `mount` |
+//! | 5 | `audit`, `engine`, `auth` |
+//! | 6 | `core` |
+//! | 7 | `http`, `cli` |
+
+pub mod base;
+pub mod storage;
+
+pub mod audit;
+pub mod auth;
+pub mod aws;
+pub mod barrier;
+pub mod cli;
+pub mod config;
+pub mod core;
+pub mod engine;
+pub mod http;
+pub mod lease;
+pub mod mount;
+pub mod policy;
+pub mod seal;
+pub mod token;

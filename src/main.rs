@@ -1,0 +1,3 @@
+//! The `leasehold` program: composes the server, or hands over to the command line.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Behaviour through the real router, one binary.
+
+mod tidy;
