@@ -6,6 +6,7 @@ pub mod random;
 pub mod secret;
 pub mod tasks;
 pub mod time;
+pub mod turns;
 
 pub use ids::{Accessor, LeaseId, MountId, RequestId, TokenKey};
 pub use path::{ApiPath, Key, MountPath, PathError};

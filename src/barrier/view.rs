@@ -1,0 +1,216 @@
+//! A prefix of the barrier, and batches over several of them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::base::Key;
+use crate::storage::{Batch, Expect, Page, Stored, Version, Write};
+
+use super::{Barrier, BarrierError};
+
+/// Everything under a prefix. Keys given to its functions are relative to it.
+#[derive(Clone, Debug)]
+pub struct View {
+    barrier: Arc<Barrier>,
+    prefix: Key,
+}
+
+impl View {
+    pub(super) fn new(barrier: Arc<Barrier>, prefix: Key) -> Self {
+        Self { barrier, prefix }
+    }
+
+    /// The part of this view under `prefix`, which ends in `/`.
+    #[must_use]
+    pub fn sub(&self, prefix: &str) -> Self {
+        Self { barrier: Arc::clone(&self.barrier), prefix: self.prefix.join(prefix) }
+    }
+
+    /// The whole storage key of `key`.
+    pub fn key(&self, key: &str) -> Key {
+        self.prefix.join(key)
+    }
+
+    /// The barrier this is a view of.
+    pub fn barrier(&self) -> &Arc<Barrier> {
+        &self.barrier
+    }
+
+    /// The record at `key`.
+    pub async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, BarrierError> {
+        Ok(self.read_versioned(key).await?.map(|(record, _)| record))
+    }
+
+    /// The record at `key`, and the version to expect when it is replaced.
+    pub async fn read_versioned<T: DeserializeOwned>(&self, key: &str) -> Result<Option<(T, Version)>, BarrierError> {
+        let key = self.key(key);
+        match self.barrier.storage().get(&key).await? {
+            Some(stored) => self.decode(&key, &stored).map(|record| Some((record, stored.version()))),
+            None => Ok(None),
+        }
+    }
+
+    /// The plain bytes at `key`.
+    pub async fn read_bytes(&self, key: &str) -> Result<Option<Vec<u8>>, BarrierError> {
+        let key = self.key(key);
+        match self.barrier.storage().get(&key).await? {
+            Some(stored) => self.barrier.open(&key, &stored.bytes).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether something is stored at `key`; it is not opened.
+    pub async fn exists(&self, key: &str) -> Result<bool, BarrierError> {
+        Ok(self.barrier.storage().get(&self.key(key)).await?.is_some())
+    }
+
+    /// Whether nothing is stored under `prefix`.
+    pub async fn is_empty(&self, prefix: &str) -> Result<bool, BarrierError> {
+        Ok(self.barrier.storage().scan(&self.key(prefix), Page::first(1)).await?.is_empty())
+    }
+
+    /// Immediate children of `prefix` (empty, or ending in `/`); folders end in `/`.
+    pub async fn list(&self, prefix: &str, page: Page<'_>) -> Result<Vec<String>, BarrierError> {
+        Ok(self.barrier.storage().list(&self.key(prefix), page).await?)
+    }
+
+    /// All immediate children of `prefix`, by pages. For lists whose length the API does not bound.
+    pub async fn list_all(&self, prefix: &str) -> Result<Vec<String>, BarrierError> {
+        let mut names: Vec<String> = Vec::new();
+        loop {
+            let page = Page { after: names.last().map(String::as_str), limit: PAGE };
+            let more = self.list(prefix, page).await?;
+            let last = more.len() < PAGE;
+            names.extend(more);
+            if last {
+                return Ok(names);
+            }
+        }
+    }
+
+    /// Records under `prefix` in order, their keys relative to this view; `page.after` likewise.
+    pub async fn scan<T: DeserializeOwned>(&self, prefix: &str, page: Page<'_>) -> Result<Vec<(String, T)>, BarrierError> {
+        let after = page.after.map(|after| self.key(after));
+        let page = Page { after: after.as_ref().map(Key::as_str), limit: page.limit };
+        let found = self.barrier.storage().scan(&self.key(prefix), page).await?;
+        found
+            .into_iter()
+            .map(|(key, stored)| Ok((key.under(&self.prefix).unwrap_or_default().to_owned(), self.decode(&key, &stored)?)))
+            .collect()
+    }
+
+    /// Keys under `prefix` in order, relative to this view, without opening the values.
+    pub async fn scan_keys(&self, prefix: &str, page: Page<'_>) -> Result<Vec<String>, BarrierError> {
+        let after = page.after.map(|after| self.key(after));
+        let page = Page { after: after.as_ref().map(Key::as_str), limit: page.limit };
+        let found = self.barrier.storage().scan(&self.key(prefix), page).await?;
+        Ok(found.into_iter().map(|(key, _)| key.under(&self.prefix).unwrap_or_default().to_owned()).collect())
+    }
+
+    /// An empty batch.
+    pub fn txn(&self) -> Txn {
+        self.barrier.txn()
+    }
+
+    /// Writes one record, in a batch of its own.
+    pub async fn put<T: Serialize + ?Sized>(&self, key: &str, record: &T) -> Result<(), BarrierError> {
+        let mut txn = self.txn();
+        txn.put(self, key, record)?;
+        txn.commit().await
+    }
+
+    /// Removes one key, in a batch of its own.
+    pub async fn delete(&self, key: &str) -> Result<(), BarrierError> {
+        let mut txn = self.txn();
+        txn.delete(self, key);
+        txn.commit().await
+    }
+
+    fn decode<T: DeserializeOwned>(&self, key: &Key, stored: &Stored) -> Result<T, BarrierError> {
+        let plain = zeroize::Zeroizing::new(self.barrier.open(key, &stored.bytes)?);
+        serde_json::from_slice(&plain).map_err(|error| BarrierError::Decode(key.clone(), decode_reason(&error)))
+    }
+}
+
+/// One batch over any views of one barrier. Nothing happens before [`Txn::commit`]; dropped, it never happened.
+#[derive(Debug)]
+pub struct Txn {
+    barrier: Arc<Barrier>,
+    batch: Batch,
+}
+
+impl Txn {
+    pub(super) fn new(barrier: Arc<Barrier>) -> Self {
+        Self { barrier, batch: Batch::default() }
+    }
+
+    /// Puts a record.
+    pub fn put<T: Serialize + ?Sized>(&mut self, view: &View, key: &str, record: &T) -> Result<&mut Self, BarrierError> {
+        let plain = serde_json::to_vec(record).map(zeroize::Zeroizing::new);
+        let plain = plain.map_err(|error| BarrierError::Decode(view.key(key), error.to_string()))?;
+        self.put_bytes(view, key, &plain)
+    }
+
+    /// Puts bytes.
+    pub fn put_bytes(&mut self, view: &View, key: &str, plain: &[u8]) -> Result<&mut Self, BarrierError> {
+        let key = view.key(key);
+        let sealed: Bytes = self.barrier.seal(&key, plain)?;
+        self.batch.writes.push(Write::Put(key, sealed));
+        Ok(self)
+    }
+
+    /// Removes a key, if it is there.
+    pub fn delete(&mut self, view: &View, key: &str) -> &mut Self {
+        self.batch.writes.push(Write::Delete(view.key(key)));
+        self
+    }
+
+    /// Expects nothing at the key.
+    pub fn expect_absent(&mut self, view: &View, key: &str) -> &mut Self {
+        self.batch.expects.push(Expect::Absent(view.key(key)));
+        self
+    }
+
+    /// Expects this version at the key.
+    pub fn expect_at(&mut self, view: &View, key: &str, version: Version) -> &mut Self {
+        self.batch.expects.push(Expect::At(view.key(key), version));
+        self
+    }
+
+    /// Expects nothing under the prefix.
+    pub fn expect_empty(&mut self, view: &View, prefix: &str) -> &mut Self {
+        self.batch.expects.push(Expect::Empty(view.key(prefix)));
+        self
+    }
+
+    /// Takes over what `other` holds, behind what is here.
+    pub fn join(&mut self, other: Self) -> &mut Self {
+        self.batch.writes.extend(other.batch.writes);
+        self.batch.expects.extend(other.batch.expects);
+        self
+    }
+
+    /// Whether it neither writes nor expects anything.
+    pub fn is_empty(&self) -> bool {
+        self.batch.writes.is_empty() && self.batch.expects.is_empty()
+    }
+
+    /// Makes all of it durable, or none.
+    pub async fn commit(self) -> Result<(), BarrierError> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        Ok(self.barrier.storage().commit(self.batch).await?)
+    }
+}
+
+/// Where and what kind, without the text: a message of serde can quote the value.
+fn decode_reason(error: &serde_json::Error) -> String {
+    format!("{:?} at line {} column {}", error.classify(), error.line(), error.column())
+}
+
+/// Names read at once by [`View::list_all`].
+const PAGE: usize = 1024;
