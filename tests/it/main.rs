@@ -1,3 +1,5 @@
 //! Behaviour through the real router, one binary.
+#![cfg(test)]
 
+mod fuzz_shares;
 mod tidy;
