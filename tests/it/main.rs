@@ -2,4 +2,5 @@
 #![cfg(test)]
 
 mod fuzz_shares;
+mod listen;
 mod tidy;
