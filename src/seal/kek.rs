@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::barrier::RootKey;
@@ -28,6 +29,11 @@ impl Kek {
     /// Its bytes. Every call is a place a reviewer looks at.
     pub fn expose(&self) -> &[u8; 32] {
         self.0.expose()
+    }
+
+    /// Whether two keys are the same, without telling by time where they differ.
+    pub fn is(&self, other: &Self) -> bool {
+        self.expose().ct_eq(other.expose()).into()
     }
 
     #[expect(clippy::expect_used, reason = "an AES-256 key is 32 bytes, and so is this")]

@@ -11,6 +11,8 @@
 
 pub mod init;
 mod kek;
+pub mod rekey;
+pub mod root_token;
 pub mod shamir;
 #[cfg(test)]
 mod tests;
@@ -26,6 +28,8 @@ use crate::storage::{Storage, StorageError, Version, Write};
 
 pub use init::{Ceremony, InitInput, Initialized};
 pub use kek::Kek;
+pub use rekey::{Change, Dealt, Rekey, RekeyError, RekeyInput, RekeyStatus, RekeyStep, VerifyStatus, VerifyStep};
+pub use root_token::{RootGeneration, RootGenerationError, RootStatus, RootStep};
 pub use shamir::{ShamirError, Share};
 pub use unseal::{KeyFault, Progress, Step, Unsealing};
 
@@ -105,16 +109,16 @@ impl SealConfig {
         if self.secret_shares == 1 {
             return Ok(vec![Secret::new(key.expose().to_vec())]);
         }
-        Ok(shamir::split(key.expose(), self.secret_shares, self.secret_threshold)?)
+        shamir::split(key.expose(), self.secret_shares, self.secret_threshold).map_err(SealError::Split)
     }
 
     /// The key of as many shares as this configuration needs.
-    pub fn collect(&self, shares: &[Share]) -> Result<Kek, SealError> {
+    pub fn collect(&self, shares: &[Share]) -> Result<Kek, KeyRefused> {
         match shares {
             [only] if self.secret_threshold == 1 => Kek::from_bytes(only.expose()),
             shares => Kek::from_bytes(shamir::combine(shares)?.expose()),
         }
-        .ok_or(SealError::WrongKey)
+        .ok_or(KeyRefused::Wrong)
     }
 
     fn write(&self) -> Result<Write, SealError> {
@@ -158,6 +162,37 @@ pub enum ConfigFault {
     PgpKeys,
 }
 
+/// Why shares do not open the stored root key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyRefused {
+    /// They cannot belong together.
+    #[error("invalid key: failed to combine the shares: {0}")]
+    Shares(#[from] ShamirError),
+    /// They make another key.
+    #[error("invalid key: failed to decrypt keys from storage: cipher: message authentication failed")]
+    Wrong,
+}
+
+impl From<KeyRefused> for SealError {
+    fn from(refused: KeyRefused) -> Self {
+        match refused {
+            KeyRefused::Shares(error) => Self::Shares(error),
+            KeyRefused::Wrong => Self::WrongKey,
+        }
+    }
+}
+
+/// Whose fault an error is, and who reads its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The caller's.
+    Invalid,
+    /// Answered as the server's, but with its text (spec `sys.md` §2, `rekey`).
+    Told,
+    /// The server's; the text is for the log.
+    Internal,
+}
+
 /// Why a ceremony did not go on. The texts are the API's.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SealError {
@@ -194,13 +229,14 @@ pub enum SealError {
     #[error("invalid key: {0}")]
     KeyLength(KeyFault),
     /// The shares cannot belong together.
-    #[error("unable to retrieve stored keys: invalid key: failed to combine the shares: {0}")]
-    Shares(#[from] ShamirError),
+    #[error("unable to retrieve stored keys: {}", KeyRefused::Shares(*.0))]
+    Shares(ShamirError),
     /// The key does not open the stored root key.
-    #[error(
-        "unable to retrieve stored keys: invalid key: failed to decrypt keys from storage: cipher: message authentication failed"
-    )]
+    #[error("unable to retrieve stored keys: {}", KeyRefused::Wrong)]
     WrongKey,
+    /// No shares can be made.
+    #[error("shares cannot be made: {0}")]
+    Split(ShamirError),
     /// A record of the seal is not of its form.
     #[error("the record at {0} is damaged")]
     Damaged(Key),
@@ -213,9 +249,17 @@ pub enum SealError {
 }
 
 impl SealError {
-    /// Whether it is the caller's fault. Otherwise the server's, and its text is for the log.
+    /// Whether it is the caller's fault.
     pub fn is_invalid(&self) -> bool {
-        !matches!(self, Self::Damaged(_) | Self::Barrier(_) | Self::Storage(_))
+        self.fault() == Fault::Invalid
+    }
+
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Damaged(_) | Self::Split(_) | Self::Barrier(_) | Self::Storage(_) => Fault::Internal,
+            _ => Fault::Invalid,
+        }
     }
 }
 

@@ -141,7 +141,7 @@ async fn wrong_shares_reset_progress_and_say_so() {
         error.to_string(),
         "unable to retrieve stored keys: invalid key: failed to decrypt keys from storage: cipher: message authentication failed"
     );
-    assert!(error.is_invalid());
+    assert_eq!(error.fault(), Fault::Invalid);
     assert_eq!(unsealing.progress(), Progress::default());
 
     unsealing.submit(&config(3, 2), &hexed(&outcome.shares[0])).unwrap();
@@ -179,7 +179,7 @@ fn texts_that_are_no_shares_are_named_and_change_nothing() {
     ] {
         let refused = unsealing.submit(&config(3, 2), text).unwrap_err();
         assert_eq!(refused.to_string(), error, "{text}");
-        assert!(refused.is_invalid());
+        assert_eq!(refused.fault(), Fault::Invalid);
     }
     assert_eq!(unsealing.progress(), Progress::default());
 }
@@ -227,7 +227,7 @@ fn parameters_of_init_are_judged_in_order() {
     ] {
         let refused = input(text).validate().unwrap_err();
         assert_eq!(refused.to_string(), error, "{text}");
-        assert!(refused.is_invalid());
+        assert_eq!(refused.fault(), Fault::Invalid);
     }
     let text = r#"{"secret_shares":5,"secret_threshold":3,"stored_shares":1,"recovery_shares":0,"pgp_keys":null}"#;
     assert_eq!(input(text).validate().unwrap(), config(5, 3));
@@ -256,7 +256,7 @@ async fn a_refused_batch_leaves_the_store_uninitialised() {
     let prepare = || async { Ceremony::prepare(&locked, &config(3, 2), Timestamp::default()).await.unwrap().with(more.clone()) };
     shelf.full.store(true, Ordering::SeqCst);
     let error = prepare().await.commit(&locked).await.unwrap_err();
-    assert!(!error.is_invalid(), "{error}");
+    assert_eq!(error.fault(), Fault::Internal, "{error}");
     assert!(shelf.keys().is_empty());
     assert_eq!(SealConfig::stored(shelf.as_ref()).await.unwrap(), None);
     shelf.full.store(false, Ordering::SeqCst);
@@ -298,4 +298,170 @@ fn nothing_of_a_ceremony_shows_its_keys() {
     for shown in [format!("{kek:?}"), format!("{unsealing:?}")] {
         assert!(!shown.contains("65, 65") && !shown.contains("AAAA"), "{shown}");
     }
+}
+
+fn rekey_input(text: &str) -> RekeyInput {
+    serde_json::from_str(text).unwrap()
+}
+
+fn refusal(step: Result<RekeyStep, RekeyError>) -> (String, Fault) {
+    let error = step.unwrap_err();
+    (error.to_string(), error.fault())
+}
+
+/// Whether these shares open the store, and to which root key.
+async fn opened(shelf: &Shelf, shares: &[Share]) -> Result<RootKey, SealError> {
+    let config = SealConfig::stored(shelf).await?.unwrap();
+    open(shelf, &config.collect(shares)?).await
+}
+
+/// Old shares are shown, new ones dealt.
+async fn dealt(shelf: &Shelf, old: &[Share], rekey: &mut Rekey, input: &str) -> Dealt {
+    let config = SealConfig::stored(shelf).await.unwrap().unwrap();
+    let nonce = rekey.begin(&config, &rekey_input(input)).unwrap().nonce;
+    let (last, first) = old.split_last().unwrap();
+    for share in first {
+        assert!(matches!(rekey.update(&config, &hexed(share), &nonce), Ok(RekeyStep::Waiting(_))));
+    }
+    let Ok(RekeyStep::Authenticate(kek)) = rekey.update(&config, &hexed(last), &nonce) else { panic!() };
+    let root = open(shelf, &kek).await.unwrap();
+    rekey.deal(&root).await.unwrap()
+}
+
+#[tokio::test]
+async fn new_shares_open_the_same_root_key_and_old_ones_no_more() {
+    let (shelf, locked, outcome) = initialized(3, 2).await;
+    let mut rekey = Rekey::default();
+    let input = r#"{"secret_shares":4,"secret_threshold":3}"#;
+    let dealt = dealt(&shelf, &outcome.shares[..2], &mut rekey, input).await;
+    assert_eq!((dealt.shares.len(), dealt.verification_nonce), (4, None));
+    assert!(opened(&shelf, &outcome.shares[1..]).await.is_ok(), "nothing has changed yet");
+    dealt.change.unwrap().commit(shelf.as_ref()).await.unwrap();
+    rekey.finish();
+    let root = opened(&shelf, &dealt.shares[1..]).await.unwrap();
+    assert_eq!(root.expose(), outcome.root_key.expose());
+    assert!(locked.unlock(&root).await.is_ok());
+    assert!(matches!(opened(&shelf, &outcome.shares).await, Err(SealError::WrongKey)));
+    assert_eq!(SealConfig::stored(shelf.as_ref()).await.unwrap(), Some(config(4, 3)));
+    assert!(!rekey.status(&config(4, 3)).started);
+}
+
+#[tokio::test]
+async fn shares_to_be_verified_count_only_when_they_were_shown() {
+    let (shelf, _, outcome) = initialized(1, 1).await;
+    let mut rekey = Rekey::default();
+    assert_eq!(rekey.verify_status().unwrap_err().to_string(), "no rekey configuration found");
+    let input = r#"{"secret_shares":2,"secret_threshold":2,"require_verification":true}"#;
+    let dealt = dealt(&shelf, &outcome.shares, &mut rekey, input).await;
+    assert!(dealt.change.is_none());
+    let due = dealt.verification_nonce.unwrap();
+    let status = rekey.status(&config(1, 1));
+    assert_eq!((status.verification_nonce.as_deref(), status.progress, status.required), (Some(due.as_str()), 0, 1));
+    let finished = format!(
+        "rekey operation already finished; verification must be performed; nonce for the verification operation is \"{due}\""
+    );
+    let again = rekey.update(&config(1, 1), &hexed(&outcome.shares[0]), &dealt.nonce);
+    assert_eq!(refusal(again), (finished, Fault::Invalid));
+
+    let wrong = rekey.verify(&hexed(&dealt.shares[0]), "bad").unwrap_err().to_string();
+    assert_eq!(wrong, format!("incorrect nonce supplied; nonce for this verify operation is \"{due}\""));
+    assert!(matches!(rekey.verify(&hexed(&dealt.shares[0]), &due), Ok(VerifyStep::Waiting(VerifyStatus { progress: 1, .. }))));
+    let again = rekey.verify(&hexed(&dealt.shares[0]), &due).unwrap_err().to_string();
+    assert_eq!(again, "given key has already been provided during this verify operation");
+    let failed = rekey.verify(&"ab".repeat(32), &due).unwrap_err().to_string();
+    assert_eq!(failed, "rekey verification failed; incorrect key shares supplied");
+    assert_eq!(rekey.verify_status().unwrap().progress, 0);
+
+    rekey.verify(&hexed(&dealt.shares[0]), &due).unwrap();
+    let restarted = rekey.restart_verification().unwrap();
+    assert!(restarted.nonce != due && restarted.progress == 0 && (restarted.t, restarted.n) == (2, 2));
+    rekey.verify(&hexed(&dealt.shares[1]), &restarted.nonce).unwrap();
+    assert!(opened(&shelf, &outcome.shares).await.is_ok(), "the old share still counts");
+    let Ok(VerifyStep::Complete { nonce, change }) = rekey.verify(&hexed(&dealt.shares[0]), &restarted.nonce) else { panic!() };
+    assert_eq!(nonce, restarted.nonce);
+    change.commit(shelf.as_ref()).await.unwrap();
+    rekey.finish();
+    assert_eq!(opened(&shelf, &dealt.shares).await.unwrap().expose(), outcome.root_key.expose());
+    assert!(matches!(opened(&shelf, &outcome.shares).await, Err(SealError::Shares(ShamirError::TooFew))));
+}
+
+#[tokio::test]
+async fn every_refusal_of_a_rekey_has_its_text() {
+    let (shelf, _, outcome) = initialized(3, 2).await;
+    let config = config(3, 2);
+    let mut rekey = Rekey::default();
+    let key = hexed(&outcome.shares[0]);
+    let invalid = |text: &str| (text.to_owned(), Fault::Invalid);
+    assert_eq!(refusal(rekey.update(&config, &key, "x")), invalid("no barrier rekey in progress"));
+    assert_eq!(rekey.verify(&key, "x").unwrap_err().to_string(), "no rekey in progress");
+    for (input, text, fault) in [
+        (
+            r#"{"secret_shares":2,"secret_threshold":3}"#,
+            "invalid rekey seal configuration: threshold cannot be larger than shares",
+            Fault::Told,
+        ),
+        ("{}", "invalid rekey seal configuration: shares must be at least one", Fault::Told),
+        (
+            r#"{"secret_shares":3,"secret_threshold":2,"pgp_keys":["x"]}"#,
+            "incorrect number of PGP keys for rekey",
+            Fault::Invalid,
+        ),
+        (
+            r#"{"secret_shares":1,"secret_threshold":1,"pgp_keys":["x"]}"#,
+            "pgp_keys: encryption with PGP keys is not supported by this server",
+            Fault::Invalid,
+        ),
+        (
+            r#"{"secret_shares":3,"secret_threshold":2,"backup":true}"#,
+            "cannot request a backup of the new keys without providing PGP keys for encryption",
+            Fault::Invalid,
+        ),
+    ] {
+        let error = rekey.begin(&config, &rekey_input(input)).unwrap_err();
+        assert_eq!((error.to_string().as_str(), error.fault()), (text, fault), "{input}");
+    }
+    let good = rekey_input(r#"{"secret_shares":1,"secret_threshold":1}"#);
+    let begun = rekey.begin(&config, &good).unwrap();
+    assert_eq!(
+        serde_json::to_string(&RekeyStatus { nonce: "n".to_owned(), ..begun.clone() }).unwrap(),
+        r#"{"nonce":"n","started":true,"t":1,"n":1,"progress":0,"required":2,"pgp_fingerprints":null,"backup":false,"verification_required":false}"#
+    );
+    assert_eq!(rekey.begin(&config, &good).unwrap_err().to_string(), "rekey already in progress");
+    let nonce = begun.nonce;
+    let wrong = format!("incorrect nonce supplied; nonce for this rekey operation is \"{nonce}\"");
+    for sent in ["bad", ""] {
+        assert_eq!(refusal(rekey.update(&config, &key, sent)), invalid(&wrong));
+    }
+    assert_eq!(refusal(rekey.update(&config, "abcd", &nonce)), invalid("key is shorter than minimum 16 bytes"));
+    rekey.update(&config, &key, &nonce).unwrap();
+    let twice = "given key has already been provided during this generation operation";
+    assert_eq!(refusal(rekey.update(&config, &key, &nonce)), invalid(twice));
+    assert_eq!(rekey.verify(&key, "x").unwrap_err().to_string(), "no rekey verification in progress");
+
+    let (_, _, other) = initialized(3, 2).await;
+    let x = outcome.shares[0].expose().last();
+    let foreign = other.shares.iter().find(|share| share.expose().last() != x).unwrap();
+    let Ok(RekeyStep::Authenticate(kek)) = rekey.update(&config, &hexed(foreign), &nonce) else { panic!() };
+    let error = RekeyError::unread(open(shelf.as_ref(), &kek).await.unwrap_err());
+    assert_eq!(
+        (error.to_string().as_str(), error.fault()),
+        (
+            "failed to read root key: invalid key: failed to decrypt keys from storage: cipher: message authentication failed",
+            Fault::Told
+        )
+    );
+    let status = rekey.status(&config);
+    assert!(status.started && status.progress == 0 && status.nonce == nonce, "the operation stays");
+    rekey.finish();
+    assert_eq!(rekey.status(&config), RekeyStatus { required: 2, ..Rekey::default().status(&config) });
+}
+
+#[tokio::test]
+async fn a_refused_change_leaves_the_old_shares_in_force() {
+    let (shelf, _, outcome) = initialized(1, 1).await;
+    let input = r#"{"secret_shares":1,"secret_threshold":1}"#;
+    let first = dealt(&shelf, &outcome.shares, &mut Rekey::default(), input).await;
+    shelf.full.store(true, Ordering::SeqCst);
+    assert!(first.change.unwrap().commit(shelf.as_ref()).await.is_err());
+    assert!(opened(&shelf, &outcome.shares).await.is_ok());
 }

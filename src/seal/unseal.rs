@@ -6,14 +6,14 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::base::{Secret, random};
 
-use super::{Kek, SealConfig, SealError, Share, shamir};
+use super::{Kek, KeyRefused, SealConfig, SealError, Share, shamir};
 
 /// Shares that were sent so far (spec `seal-and-barrier.md` §2, "Unseal state machine"). Whoever drives it keeps two callers
 /// from submitting at once.
 #[derive(Debug, Default)]
 pub struct Unsealing {
     nonce: String,
-    shares: Vec<Share>,
+    shares: Pile,
 }
 
 /// As `sys/seal-status` shows it.
@@ -59,14 +59,43 @@ impl Unsealing {
         if self.nonce.is_empty() {
             self.nonce = random::uuid();
         }
-        if !self.shares.iter().any(|known| shamir::same(known, &share)) {
-            self.shares.push(share);
+        self.shares.add(share);
+        match self.shares.key(config) {
+            None => Ok(Step::Waiting(self.progress())),
+            Some(key) => {
+                self.reset();
+                Ok(Step::Complete(key?))
+            }
         }
-        if self.shares.len() < usize::from(config.secret_threshold) {
-            return Ok(Step::Waiting(self.progress()));
+    }
+}
+
+/// Different shares.
+#[derive(Debug, Default)]
+pub(super) struct Pile(Vec<Share>);
+
+impl Pile {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// `false` when it is there already.
+    pub(super) fn add(&mut self, share: Share) -> bool {
+        let is_new = !self.0.iter().any(|known| shamir::same(known, &share));
+        if is_new {
+            self.0.push(share);
         }
-        let shares = std::mem::take(self).shares;
-        config.collect(&shares).map(Step::Complete)
+        is_new
+    }
+
+    /// What the shares make once they are enough, which uses them up.
+    pub(super) fn key(&mut self, config: &SealConfig) -> Option<Result<Kek, KeyRefused>> {
+        let is_enough = self.0.len() >= usize::from(config.secret_threshold);
+        is_enough.then(|| config.collect(&std::mem::take(&mut self.0)))
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use leasehold::base::Secret;
-use leasehold::seal::{SealConfig, Share, Step, Unsealing, shamir, unseal};
+use leasehold::seal::{Fault, SealConfig, Share, Step, Unsealing, shamir, unseal};
 
 const MUTANTS: usize = 100_000;
 const SEED: u64 = 0x5ea1_0000_2a35_1f40;
@@ -64,7 +64,7 @@ fn run(case: &[u8]) -> Outcomes {
         let before = unsealing.progress();
         let outcome = unsealing.submit(&config, line);
         let Some(share) = decoded else {
-            assert!(outcome.unwrap_err().is_invalid());
+            assert_eq!(outcome.unwrap_err().fault(), Fault::Invalid);
             assert_eq!(unsealing.progress(), before, "a refused text changes nothing");
             outcomes.refused += 1;
             continue;
@@ -87,7 +87,7 @@ fn run(case: &[u8]) -> Outcomes {
             }
             Ok(Step::Waiting(_)) => panic!("waiting at the threshold"),
             Err(error) => {
-                assert!(error.is_invalid() && !fits, "{error}");
+                assert!(error.fault() == Fault::Invalid && !fits, "{error}");
                 outcomes.unfit += 1;
             }
         }
