@@ -197,3 +197,44 @@ async fn the_table_record_keeps_its_form() {
     assert_eq!(serde_json::from_str::<DeviceConfig>(&text).unwrap(), config);
     assert_eq!(config.options, BTreeMap::from([("file_path".to_owned(), "/x".to_owned())]));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_writers_and_rotations_lose_no_line_and_keep_each_ones_order() {
+    const WRITERS: usize = 16;
+    const EACH: usize = 100;
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("audit.log");
+    let broker = Arc::new(broker());
+    broker.enable(file("one/", &log), &salt("1")).await.unwrap();
+    broker.enable(file("two/", &folder.path().join("other.log")), &salt("2")).await.unwrap();
+    let tasks = crate::base::Tasks::default();
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let broker = Arc::clone(&broker);
+            tasks.spawn(async move {
+                for index in 0..EACH {
+                    write(&broker, &format!("{writer}-{index:03}")).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    let mut rotated = Vec::new();
+    for turn in 0..10 {
+        let old = folder.path().join(format!("audit.log.{turn}"));
+        std::fs::rename(&log, &old).unwrap();
+        broker.reopen().await;
+        rotated.push(old);
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    broker.close().await;
+    rotated.push(log);
+    let found: Vec<String> = rotated.iter().flat_map(|file| ids(file)).filter(|id| id.contains('-') && id.len() < 36).collect();
+    assert_eq!(found.len(), WRITERS * EACH);
+    assert_eq!(ids(&folder.path().join("other.log")).len(), WRITERS * EACH + 1);
+    for writer in 0..WRITERS {
+        let own: Vec<&String> = found.iter().filter(|id| id.starts_with(&format!("{writer}-"))).collect();
+        assert!(own.len() == EACH && own.is_sorted(), "writer {writer}");
+    }
+}
