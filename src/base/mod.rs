@@ -7,6 +7,7 @@ pub mod secret;
 pub mod tasks;
 pub mod time;
 pub mod turns;
+pub mod version;
 
 pub use ids::{Accessor, LeaseId, MountId, RequestId, TokenKey};
 pub use path::{ApiPath, Key, MountPath, PathError};

@@ -1,6 +1,7 @@
 //! Behaviour through the real router, one binary.
 #![cfg(test)]
 
+mod cli;
 mod fuzz_shares;
 mod listen;
 mod tidy;
