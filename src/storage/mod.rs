@@ -1,5 +1,8 @@
 //! Durable, ordered bytes. Storage is not trusted: it sees ciphertext only, may lie, and is caught by the barrier.
 
+pub mod memory;
+mod ordered;
+
 use std::fmt;
 use std::sync::Arc;
 

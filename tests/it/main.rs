@@ -4,4 +4,5 @@
 mod cli;
 mod fuzz_shares;
 mod listen;
+mod storage;
 mod tidy;
