@@ -1,5 +1,6 @@
 //! Words of the domain without behaviour of their own: identifiers, secrets, time, paths, chance.
 
+pub mod hcl;
 pub mod ids;
 pub mod path;
 pub mod random;
