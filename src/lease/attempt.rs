@@ -17,9 +17,9 @@ pub(super) enum Outcome {
     /// Nothing is left, outside or in storage.
     Ended,
     /// The outside did not show it, which proves nothing yet.
-    Unseen(Timestamp),
+    Unseen,
     /// This lease is put off.
-    PutOff(Timestamp, String),
+    PutOff(String),
     /// The outside is unwell; nothing was written.
     Upstream(String),
     /// What came of it could not be written down; it is done again.
@@ -60,17 +60,17 @@ impl LeaseManager {
     }
 
     async fn look_again(&self, lease: &Lease) -> Result<Outcome, LeaseError> {
-        let due = self
+        let is_there = self
             .rewrite(lease, |next, now| {
                 next.due = now.plus(doubled(FIRST_LOOK, next.looks, LONGEST_LOOK));
                 next.looks = next.looks.saturating_add(1);
             })
             .await?;
-        Ok(due.map_or(Outcome::Ended, Outcome::Unseen))
+        Ok(if is_there { Outcome::Unseen } else { Outcome::Ended })
     }
 
     async fn put_off(&self, lease: &Lease, text: String, hopeless: bool) -> Result<Outcome, LeaseError> {
-        let due = self
+        let is_there = self
             .rewrite(lease, |next, now| {
                 next.due = now.plus(jittered(doubled(FIRST_RETRY, next.failures, LONGEST_RETRY)));
                 next.failures = next.failures.saturating_add(1);
@@ -79,26 +79,28 @@ impl LeaseManager {
                 }
             })
             .await?;
-        let Some(due) = due else { return Ok(Outcome::Ended) };
+        if !is_there {
+            return Ok(Outcome::Ended);
+        }
         tracing::warn!(
             lease.id = %lease.id, lease.kind = lease.kind, lease.failures = lease.failures.saturating_add(1), error = %text,
             "lease `{}` could not be ended", lease.id
         );
-        Ok(Outcome::PutOff(due, text))
+        Ok(Outcome::PutOff(text))
     }
 
-    /// Changes the record of a lease that is being ended; its new place in the order, none when it is gone.
-    async fn rewrite(&self, lease: &Lease, change: impl Fn(&mut Lease, Timestamp)) -> Result<Option<Timestamp>, LeaseError> {
+    /// Changes the record of a lease that is being ended; whether it is still there.
+    async fn rewrite(&self, lease: &Lease, change: impl Fn(&mut Lease, Timestamp)) -> Result<bool, LeaseError> {
         let _turn = self.turns.take(lease.id.as_str()).await;
         for _ in 0..TRIES {
-            let Some((old, version)) = self.read(&lease.id).await? else { return Ok(None) };
+            let Some((old, version)) = self.read(&lease.id).await? else { return Ok(false) };
             let mut next = old.clone();
             next.state = State::Revoking;
             change(&mut next, self.clock.now());
             let mut txn = self.view.txn();
             self.replace(&mut txn, &old, version, &next)?;
             match txn.commit().await {
-                Ok(()) => return Ok(Some(next.due)),
+                Ok(()) => return Ok(true),
                 Err(error) if error.is_conflict() => {}
                 Err(error) => return Err(error.into()),
             }

@@ -66,7 +66,7 @@ enum Body {
     /// Nothing is stored, and nothing need be undone.
     Lent(Arc<LeaseManager>),
     /// It could not be written down.
-    Unwritable(Hand, String),
+    Unwritable { _hand: Hand, error: String },
 }
 
 /// A lease that is `Active` in a batch core is about to commit. Dropped, it is ended at once.
@@ -129,6 +129,7 @@ impl Leases {
     ///
     /// # Errors
     /// As [`Leases::begin`].
+    #[expect(clippy::needless_pass_by_value, reason = "it belongs to the lease from now on")]
     pub fn lend<L: Leased>(&self, what: L, terms: Terms) -> Result<Issued, LeaseError> {
         let mut lease = self.fresh(&what, terms)?;
         lease.intent = false;
@@ -206,7 +207,7 @@ impl<L: Leased> Pending<L> {
                 hand.lost = Some(Box::new(lease.clone()));
                 Issued { lease, owner, body: Body::Fulfilled(hand, version) }
             }
-            Err(error) => Issued { lease, owner, body: Body::Unwritable(hand, error) },
+            Err(error) => Issued { lease, owner, body: Body::Unwritable { _hand: hand, error } },
         }
     }
 
@@ -247,7 +248,7 @@ impl LeaseManager {
                 self.insert(txn, &lease)?;
                 self.expect_owner(txn, &issued.owner);
             }
-            Body::Unwritable(_, error) => return Err(LeaseError::Unreadable(error.clone())),
+            Body::Unwritable { error, .. } => return Err(LeaseError::Unreadable(error.clone())),
         }
         Ok(Activation { lease, warnings: granted.warnings, before: issued })
     }
@@ -334,7 +335,7 @@ impl Activation {
                 Ok(Issued { lease, owner, body: Body::Lent(manager) })
             }
             body @ Body::Lent(_) => Ok(Issued { lease, owner, body }),
-            Body::Unwritable(_, error) => Err(LeaseError::Unreadable(error)),
+            Body::Unwritable { error, .. } => Err(LeaseError::Unreadable(error)),
         }
     }
 }

@@ -17,6 +17,7 @@
 mod attempt;
 mod due;
 mod issue;
+mod job;
 mod lane;
 mod manager;
 mod reaper;
@@ -216,13 +217,6 @@ pub enum LeaseError {
     /// Storage or barrier.
     #[error(transparent)]
     Barrier(#[from] BarrierError),
-}
-
-impl LeaseError {
-    /// Whether an expectation of a batch did not hold.
-    pub(crate) fn is_conflict(&self) -> bool {
-        matches!(self, Self::Barrier(error) if error.is_conflict())
-    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]

@@ -11,16 +11,16 @@ use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 
-use crate::barrier::BarrierError;
 use crate::base::{Shutdown, Timestamp, TokenKey};
 use crate::storage::Page;
 
-use super::attempt::{ATTEMPT, FORCED, Outcome};
+use super::attempt::{ATTEMPT, Outcome};
+use super::job::{Job, JobResult, answer_of, is_of_value};
 use super::lane::{Asleep, Lane, Released, Waited};
 use super::manager::PAGE;
 use super::rest::Rest;
 use super::take::Taken;
-use super::{Lease, LeaseError, LeaseManager, RevokeError, Revoker, State, due};
+use super::{LeaseError, LeaseManager, RevokeError, Revoker, due};
 
 /// See the module.
 pub(super) struct Worker {
@@ -45,14 +45,6 @@ pub(super) struct Worker {
     parked: VecDeque<(Duration, Timestamp, Box<str>)>,
 }
 
-/// Something to end.
-enum Job {
-    Lease(Box<Lease>),
-    /// Read when its turn comes.
-    Waited(Waited),
-    Tokens(Vec<(TokenKey, Timestamp)>),
-}
-
 /// What became of a job.
 struct Finished {
     round: u64,
@@ -61,13 +53,6 @@ struct Finished {
     held: Vec<(Box<str>, Timestamp)>,
     /// None: the task was lost.
     result: Option<JobResult>,
-}
-
-enum JobResult {
-    Lease(Box<Lease>, Outcome),
-    Waited(Waited, bool, Outcome),
-    /// The tokens, and which of them are still there.
-    Tokens(Vec<(TokenKey, Timestamp)>, Result<Vec<(TokenKey, Timestamp)>, RevokeError>),
 }
 
 impl Worker {
@@ -331,7 +316,7 @@ impl Worker {
                     // Another one is the next probe: this may be the only one that ails.
                     Outcome::Upstream(_) => self.ready.push_back(Job::Lease(lease)),
                     Outcome::Unwritten(_) => self.unhold(&suffix, Some(lease.due)),
-                    Outcome::Ended | Outcome::Unseen(_) | Outcome::PutOff(..) => self.unhold(&suffix, None),
+                    Outcome::Ended | Outcome::Unseen | Outcome::PutOff(_) => self.unhold(&suffix, None),
                 }
             }
             JobResult::Waited(waited, is_intent, outcome) => {
@@ -391,7 +376,7 @@ impl Worker {
                 self.rest.failed(round, self.elapsed());
             }
             Outcome::Unwritten(error) => self.storage_failed(error),
-            Outcome::Ended | Outcome::Unseen(_) | Outcome::PutOff(..) => self.rest.over(),
+            Outcome::Ended | Outcome::Unseen | Outcome::PutOff(_) => self.rest.over(),
         }
     }
 
@@ -452,65 +437,6 @@ impl Worker {
         self.manager.clock.elapsed()
     }
 }
-
-impl Job {
-    fn held(&self) -> Vec<(Box<str>, Timestamp)> {
-        match self {
-            Self::Lease(lease) => vec![(lease.id.suffix().into(), lease.due)],
-            Self::Waited(waited) => vec![(waited.id.suffix().into(), waited.due)],
-            Self::Tokens(tokens) => tokens.iter().map(|(token, at)| (token.as_str().into(), *at)).collect(),
-        }
-    }
-
-    async fn run(self, manager: &LeaseManager, revoker: &dyn Revoker, limit: Duration) -> JobResult {
-        match self {
-            Self::Lease(lease) => {
-                let _place = manager.places.acquire().await;
-                let outcome = manager.attempt(revoker, &lease, limit, false).await;
-                JobResult::Lease(lease, outcome)
-            }
-            Self::Waited(waited) => {
-                let _place = manager.waited_places.acquire().await;
-                let limit = if waited.force { FORCED } else { limit };
-                match manager.read(&waited.id).await {
-                    Ok(Some((lease, _))) if lease.state == State::Revoking => {
-                        let outcome = manager.attempt(revoker, &lease, limit, waited.force).await;
-                        JobResult::Waited(waited, lease.intent, outcome)
-                    }
-                    Ok(_) => JobResult::Waited(waited, false, Outcome::Ended),
-                    Err(error) => JobResult::Waited(waited, false, Outcome::Unwritten(error.into())),
-                }
-            }
-            Self::Tokens(tokens) => {
-                let keys: Vec<TokenKey> = tokens.iter().map(|(key, _)| *key).collect();
-                let result = match revoker.end_tokens(&keys).await {
-                    Ok(()) => manager.tokens_left(&tokens).await.map_err(|error| RevokeError::Upstream(error.to_string())),
-                    Err(error) => Err(error),
-                };
-                JobResult::Tokens(tokens, result)
-            }
-        }
-    }
-}
-
-/// Whether it is the stored value that is bad: trying again at once changes nothing.
-fn is_of_value(error: &LeaseError) -> bool {
-    use BarrierError::{Decode, Forged, UnknownTerm};
-    matches!(error, LeaseError::Barrier(Forged(_) | Decode(..) | UnknownTerm(_)))
-}
-
-fn answer_of(outcome: &Outcome, is_intent: bool) -> Result<(), LeaseError> {
-    match outcome {
-        Outcome::Ended => Ok(()),
-        // The intent's absence cannot be believed yet, which holds nobody up.
-        Outcome::Unseen(_) if is_intent => Ok(()),
-        Outcome::Unseen(_) => Err(LeaseError::Refused(NOT_SHOWN.to_owned())),
-        Outcome::PutOff(_, text) | Outcome::Upstream(text) => Err(LeaseError::Refused(text.clone())),
-        Outcome::Unwritten(error) => Err(error.clone()),
-    }
-}
-
-const NOT_SHOWN: &str = "what the lease holds is not shown yet, and may still appear: it is looked for again";
 
 /// Attempts under way at once in a lane. What a mount's account bears; the outbound rates are the engines' business.
 const PLACES: usize = 8;

@@ -3,6 +3,7 @@
 
 mod cli;
 mod fuzz_shares;
+mod lease;
 mod listen;
 mod storage;
 mod tidy;
