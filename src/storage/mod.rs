@@ -1,7 +1,11 @@
 //! Durable, ordered bytes. Storage is not trusted: it sees ciphertext only, may lie, and is caught by the barrier.
 
+pub mod embedded;
+mod medium;
 pub mod memory;
 mod ordered;
+mod tables;
+mod writer;
 
 use std::fmt;
 use std::sync::Arc;

@@ -7,15 +7,18 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use leasehold::base::{Key, Tasks};
 use leasehold::storage::memory::MemoryStorage;
-use leasehold::storage::{Batch, Expect, Page, Storage, StorageError, Version, Write};
+use leasehold::storage::{Batch, CommitHook, Expect, Page, Storage, StorageError, Stored, Version, Write};
 
 mod contract;
+mod disk;
+mod embedded;
+mod faults;
 mod memory;
 mod model;
 
 /// Runs `test` to its end on a runtime of its own.
-fn run(test: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(test);
+fn run<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(test)
 }
 
 fn put(key: &str, value: &str) -> Write {

@@ -1,0 +1,338 @@
+//! The one thread that writes an embedded store: group commit, publishing, hooks, and coming back after failures.
+//!
+//! A commit has a fixed price that its group shares (architecture §12), so the writer lets those who are about to
+//! commit do so before it starts. After a failure it opens the database anew and finds out what became of the group.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Semaphore, oneshot};
+use tracing::{error, info};
+
+use super::medium::Medium;
+use super::tables::{Failure, Snapshot, Tables, Verdict};
+use super::{Batch, CommitHook, StorageError, Write};
+use crate::base::Clock;
+
+/// What the writer and the readers share.
+pub(super) struct Shared {
+    /// The entries as of the last commit; replaced before a committer is answered.
+    pub(super) published: ArcSwap<Published>,
+    pub(super) hooks: ArcSwap<Vec<CommitHook>>,
+    /// Places in the queue.
+    pub(super) room: Semaphore,
+    /// Whether a reader has asked for a new opening that the writer has not begun.
+    pub(super) reopening: AtomicBool,
+}
+
+/// What readers see.
+#[derive(Debug)]
+pub(super) enum Published {
+    Open(Snapshot),
+    /// Entries are durable that no opening shows yet.
+    Failed(StorageError),
+    Closed,
+}
+
+/// What the writer is asked.
+pub(super) enum Message {
+    Commit(Queued),
+    /// A read failed: open the database anew.
+    Reopen(StorageError),
+    Close(oneshot::Sender<()>),
+}
+
+/// A batch and who asked for it.
+pub(super) struct Queued {
+    pub(super) batch: Batch,
+    pub(super) asker: oneshot::Sender<Verdict>,
+}
+
+impl Queued {
+    fn answer(self, verdict: Verdict) {
+        // Who dropped the future does not hear of it; the batch stands.
+        let _ = self.asker.send(verdict);
+    }
+
+    fn bytes(&self) -> usize {
+        self.batch.writes.iter().map(size).sum()
+    }
+}
+
+/// The thread's state.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    inbox: Receiver<Message>,
+    tables: Tables,
+    medium: Arc<dyn Medium>,
+    cache_bytes: usize,
+    clock: Arc<dyn Clock>,
+    /// Taken from the inbox while a group was gathered, to be done after it.
+    next: Option<Message>,
+    /// Size of the group before.
+    last_group: usize,
+    trouble: Option<Trouble>,
+}
+
+/// The medium failed and has not yet worked again.
+struct Trouble {
+    error: StorageError,
+    failures: u32,
+    /// On the clock's `elapsed`: until then commits are refused without a try.
+    retry_at: Duration,
+    /// The same for openings that readers ask for.
+    reopen_at: Duration,
+    /// Whether `tables` is an opening from before the failure.
+    is_stale: bool,
+    /// Writes whose fate is not known: hooks hear of them when they may have become visible.
+    unsure: Vec<Write>,
+}
+
+impl Writer {
+    /// A writer of `tables`, which lie on `medium`.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        inbox: Receiver<Message>,
+        tables: Tables,
+        medium: Arc<dyn Medium>,
+        cache_bytes: usize,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { shared, inbox, tables, medium, cache_bytes, clock, next: None, last_group: 1, trouble: None }
+    }
+
+    /// Until closed, or until nobody can ask any more.
+    pub(super) fn run(mut self) {
+        while let Some(message) = self.next.take().or_else(|| self.inbox.recv().ok()) {
+            match message {
+                Message::Commit(first) => {
+                    let group = self.gather(first);
+                    self.commit(group);
+                }
+                Message::Reopen(error) => self.reopen_for_reader(error),
+                Message::Close(done) => {
+                    self.close();
+                    let _ = done.send(());
+                    return;
+                }
+            }
+        }
+        self.close();
+    }
+
+    fn close(self) {
+        self.shared.published.store(Arc::new(Published::Closed));
+        self.shared.room.close();
+        self.tables.discard();
+        self.medium.release();
+    }
+
+    /// `first` and those that are queued, or about to be: tasks that can run go first, and when the group before was
+    /// larger, some tens of microseconds are spent on waiting for as many, while they come.
+    fn gather(&mut self, first: Queued) -> Vec<Queued> {
+        let mut bytes = first.bytes();
+        let mut group = vec![first];
+        let target = self.last_group.min(GROUP);
+        for wait in 0..=GATHER_WAITS {
+            pause(wait);
+            let before = group.len();
+            while group.len() < GROUP && bytes < GROUP_BYTES {
+                match self.inbox.try_recv() {
+                    Ok(Message::Commit(queued)) => {
+                        bytes += queued.bytes();
+                        group.push(queued);
+                    }
+                    Ok(other) => {
+                        self.next = Some(other);
+                        break;
+                    }
+                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+                }
+            }
+            let none_came = wait > 0 && group.len() == before;
+            if group.len() >= target || none_came || bytes >= GROUP_BYTES || self.next.is_some() {
+                break;
+            }
+        }
+        self.last_group = group.len();
+        self.shared.room.add_permits(group.len());
+        group
+    }
+
+    fn commit(&mut self, group: Vec<Queued>) {
+        if let Err(error) = self.ready() {
+            refuse(group, &error);
+            return;
+        }
+        let batches: Vec<_> = group.iter().map(|queued| &queued.batch).collect();
+        match self.tables.transact(&batches) {
+            Ok(verdicts) => self.settle(group, verdicts),
+            Err(failure) => self.recover(group, failure),
+        }
+    }
+
+    /// The group is durable: the order is publish, hooks, answers.
+    fn settle(&mut self, group: Vec<Queued>, verdicts: Vec<Verdict>) {
+        if let Some(trouble) = self.trouble.take() {
+            info!(storage.failures = trouble.failures, "storage works again");
+        }
+        if group.iter().zip(&verdicts).any(|(queued, verdict)| is_kept(queued, verdict)) {
+            self.publish();
+        }
+        let hooks = self.shared.hooks.load();
+        for (queued, _) in group.iter().zip(&verdicts).filter(|(queued, verdict)| is_kept(queued, verdict)) {
+            hooks.iter().for_each(|hook| hook(&queued.batch.writes));
+        }
+        group.into_iter().zip(verdicts).for_each(|(queued, verdict)| queued.answer(verdict));
+    }
+
+    /// Lets readers see what is durable. If even that fails, they get errors until an opening succeeds: nobody may be
+    /// told of a commit and then read what was before it.
+    fn publish(&mut self) {
+        match self.tables.snapshot() {
+            Ok(snapshot) => self.shared.published.store(Arc::new(Published::Open(snapshot))),
+            Err(error) => {
+                self.tables.fence();
+                self.shared.published.store(Arc::new(Published::Failed(error.clone())));
+                self.note_failure(error);
+                let _ = self.reopen();
+            }
+        }
+    }
+
+    /// The group failed: opens anew and finds out whether it is durable all the same.
+    fn recover(&mut self, group: Vec<Queued>, failure: Failure) {
+        self.note_failure(failure.error.clone());
+        let reopened = self.reopen();
+        let Some(verdicts) = failure.doubtful else {
+            refuse(group, &failure.error);
+            return;
+        };
+        let kept = group.iter().zip(&verdicts).filter(|(queued, verdict)| is_kept(queued, verdict));
+        let writes: Vec<_> = kept.flat_map(|(queued, _)| &queued.batch.writes).collect();
+        let shows = reopened.and_then(|()| self.tables.snapshot()?.shows(&writes));
+        let done = match shows {
+            // The failure may have been the last flush: written once more, it is durable for certain.
+            Ok(true) => {
+                let again = Batch { writes: writes.iter().map(|&write| write.clone()).collect(), expects: vec![] };
+                self.tables.transact(&[&again]).is_ok()
+            }
+            Ok(false) => false,
+            Err(_) => {
+                let unsure = writes.into_iter().cloned().collect();
+                if let Some(trouble) = &mut self.trouble {
+                    trouble.unsure = unsure;
+                }
+                false
+            }
+        };
+        if done {
+            self.settle(group, verdicts);
+            return;
+        }
+        for (queued, verdict) in group.into_iter().zip(verdicts) {
+            queued.answer(verdict.and_then(|()| Err(failure.error.clone())));
+        }
+    }
+
+    /// Whether a commit may be tried now.
+    fn ready(&mut self) -> Result<(), StorageError> {
+        let Some(trouble) = &self.trouble else { return Ok(()) };
+        if self.clock.elapsed() < trouble.retry_at {
+            return Err(trouble.error.clone());
+        }
+        if trouble.is_stale { self.reopen().inspect_err(|error| self.note_failure(error.clone())) } else { Ok(()) }
+    }
+
+    fn reopen_for_reader(&mut self, error: StorageError) {
+        self.shared.reopening.store(false, Ordering::Release);
+        if self.trouble.as_ref().is_some_and(|trouble| self.clock.elapsed() < trouble.reopen_at) {
+            return;
+        }
+        self.note_failure(error);
+        let reopened = self.reopen().is_ok();
+        if let Some(trouble) = self.trouble.as_mut().filter(|_| reopened) {
+            // It was a read that failed: commits need not rest.
+            trouble.retry_at = Duration::ZERO;
+        }
+    }
+
+    /// Counts a failure and rests before the next try; the first of a row is logged and retried at once.
+    fn note_failure(&mut self, error: StorageError) {
+        if self.trouble.is_none() {
+            error!(error = %error, "storage failed; requests get errors until it works again");
+        }
+        let (failures, unsure) = self.trouble.take().map_or((1, vec![]), |before| (before.failures + 1, before.unsure));
+        let rest =
+            if failures == 1 { Duration::ZERO } else { BACK_OFF.saturating_mul(1 << failures.min(10)).min(LONGEST_BACK_OFF) };
+        let at = self.clock.elapsed() + rest;
+        self.trouble = Some(Trouble { error, failures, retry_at: at, reopen_at: at, is_stale: true, unsure });
+    }
+
+    /// Replaces the opening. Readers of the old one are served until the new one is there.
+    fn reopen(&mut self) -> Result<(), StorageError> {
+        self.tables.fence();
+        let fresh = Tables::open(&self.medium, self.cache_bytes)?;
+        let snapshot = fresh.snapshot()?;
+        self.shared.published.store(Arc::new(Published::Open(snapshot)));
+        std::mem::replace(&mut self.tables, fresh).discard();
+        if let Some(trouble) = &mut self.trouble {
+            trouble.is_stale = false;
+            let unsure = std::mem::take(&mut trouble.unsure);
+            if !unsure.is_empty() {
+                self.shared.hooks.load().iter().for_each(|hook| hook(&unsure));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("room", &self.room.available_permits()).finish_non_exhaustive()
+    }
+}
+
+/// Lets others run: first whoever can, then, for some time, whoever is about to.
+fn pause(wait: usize) {
+    match wait {
+        0 => std::thread::yield_now(),
+        _ => std::thread::sleep(GATHER_STEP),
+    }
+}
+
+fn refuse(group: Vec<Queued>, error: &StorageError) {
+    for queued in group {
+        queued.answer(Err(error.clone()));
+    }
+}
+
+fn is_kept(queued: &Queued, verdict: &Verdict) -> bool {
+    verdict.is_ok() && !queued.batch.writes.is_empty()
+}
+
+fn size(write: &Write) -> usize {
+    let value = match write {
+        Write::Put(_, bytes) => bytes.len(),
+        Write::Delete(_) => 0,
+    };
+    write.key().as_str().len() + value
+}
+
+/// Batches in one transaction: enough that its fixed price no longer shows, few enough that the first waits not for
+/// long.
+const GROUP: usize = 512;
+/// Bytes in one transaction, one batch more or less: half of the default cache.
+const GROUP_BYTES: usize = 16 << 20;
+/// A request that is being worked on takes about as long to get here.
+const GATHER_STEP: Duration = Duration::from_micros(40);
+/// Waits while others still come; with the step, well below one flush of a disk.
+const GATHER_WAITS: usize = 4;
+/// The rest after the second failure of a row, before it doubles.
+const BACK_OFF: Duration = Duration::from_millis(25);
+/// Space is made by hand: who waits for it looks again this often.
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);

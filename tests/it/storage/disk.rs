@@ -1,0 +1,198 @@
+//! A disk in memory that forgets what was not flushed, fills up, and fails.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::{Mutex, MutexGuard};
+
+use leasehold::storage::embedded::Medium;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Disk(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// What reads see.
+    seen: Vec<u8>,
+    /// What a flush has made certain.
+    durable: Vec<u8>,
+    /// What was done since, in order.
+    unsure: Vec<Change>,
+    /// Blocks that have space of their own.
+    allocated: HashSet<u64>,
+    /// Changes and flushes so far.
+    steps: u64,
+    /// Where in them something goes wrong.
+    fault: Option<(u64, Fault)>,
+    full: bool,
+    dead: bool,
+    reads_fail: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Write(u64, Vec<u8>),
+    Len(u64),
+}
+
+/// What goes wrong at a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Fault {
+    /// This step fails; later ones succeed.
+    Once,
+    /// This step and all that follow fail, reads too.
+    Power,
+}
+
+impl Disk {
+    /// A disk with these durable bytes.
+    pub(super) fn with(bytes: Vec<u8>) -> Self {
+        let allocated = (0..u64::try_from(bytes.len()).unwrap().div_ceil(BLOCK)).collect();
+        Self(Mutex::new(State { seen: bytes.clone(), durable: bytes, allocated, ..State::default() }))
+    }
+
+    /// The bytes as a process sees them.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        self.state().seen.clone()
+    }
+
+    /// Changes and flushes so far.
+    pub(super) fn steps(&self) -> u64 {
+        self.state().steps
+    }
+
+    /// Lets `fault` strike after `steps` more changes or flushes.
+    pub(super) fn fail_after(&self, steps: u64, fault: Fault) {
+        let mut state = self.state();
+        state.fault = Some((state.steps + steps, fault));
+    }
+
+    /// Whether the fault that was to come has come.
+    pub(super) fn has_failed(&self) -> bool {
+        self.state().fault.is_none()
+    }
+
+    /// With `true`, there is no space for blocks that have none; what has a block can be written again.
+    pub(super) fn set_full(&self, full: bool) {
+        self.state().full = full;
+    }
+
+    /// With `true`, everything fails; with `false`, all works again and nothing is to go wrong.
+    pub(super) fn set_dead(&self, dead: bool) {
+        let mut state = self.state();
+        (state.dead, state.fault) = (dead, None);
+    }
+
+    /// Whether reads fail.
+    pub(super) fn set_reads_fail(&self, fail: bool) {
+        self.state().reads_fail = fail;
+    }
+
+    /// What the platter may hold after power was lost: of what was not flushed, any part, in any order, torn at sectors.
+    pub(super) fn after_power_loss(&self, mut chance: impl FnMut() -> u32) -> Vec<u8> {
+        let state = self.state();
+        let mut bytes = state.durable.clone();
+        let mut left = state.unsure.clone();
+        while !left.is_empty() {
+            let pick = usize::try_from(chance()).unwrap() % left.len();
+            match left.remove(pick) {
+                Change::Len(len) if chance().is_multiple_of(2) => bytes.resize(usize::try_from(len).unwrap(), 0),
+                Change::Len(_) => {}
+                Change::Write(offset, data) => {
+                    for (sector, part) in data.chunks(SECTOR).enumerate() {
+                        if chance().is_multiple_of(2) {
+                            place(&mut bytes, usize::try_from(offset).unwrap() + sector * SECTOR, part);
+                        }
+                    }
+                }
+            }
+        }
+        bytes
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+}
+
+impl State {
+    fn step(&mut self) -> io::Result<()> {
+        self.steps += 1;
+        match self.fault {
+            Some((at, fault)) if self.steps > at => {
+                self.fault = None;
+                self.dead |= fault == Fault::Power;
+                Err(io::Error::other("the device failed"))
+            }
+            _ => self.alive(),
+        }
+    }
+
+    fn alive(&self) -> io::Result<()> {
+        if self.dead { Err(io::Error::other("the device is gone")) } else { Ok(()) }
+    }
+}
+
+impl Medium for Disk {
+    fn len(&self) -> io::Result<u64> {
+        let state = self.state();
+        state.alive()?;
+        Ok(u64::try_from(state.seen.len()).unwrap())
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let state = self.state();
+        state.alive()?;
+        if state.reads_fail {
+            return Err(io::Error::other("unreadable sector"));
+        }
+        let offset = usize::try_from(offset).unwrap();
+        let bytes = state.seen.get(offset..offset + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        out.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut state = self.state();
+        state.step()?;
+        let blocks = offset / BLOCK..(offset + u64::try_from(data.len()).unwrap()).div_ceil(BLOCK);
+        for block in blocks {
+            if state.full && !state.allocated.contains(&block) {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            state.allocated.insert(block);
+        }
+        place(&mut state.seen, usize::try_from(offset).unwrap(), data);
+        state.unsure.push(Change::Write(offset, data.to_vec()));
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut state = self.state();
+        state.step()?;
+        state.seen.resize(usize::try_from(len).unwrap(), 0);
+        state.allocated.retain(|block| block * BLOCK < len);
+        state.unsure.push(Change::Len(len));
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.state();
+        state.step()?;
+        state.durable = state.seen.clone();
+        state.unsure.clear();
+        Ok(())
+    }
+}
+
+fn place(bytes: &mut Vec<u8>, offset: usize, data: &[u8]) {
+    let end = offset + data.len();
+    if bytes.len() < end {
+        bytes.resize(end, 0);
+    }
+    bytes[offset..end].copy_from_slice(data);
+}
+
+const BLOCK: u64 = 4096;
+/// What a disk writes whole or not at all.
+const SECTOR: usize = 512;
