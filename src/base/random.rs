@@ -31,6 +31,19 @@ pub fn base62(len: usize) -> String {
     out
 }
 
+/// A number in `0..bound`, each equally likely; 0 when `bound` is.
+pub fn below(bound: usize) -> usize {
+    let Some(bound) = u64::try_from(bound).ok().filter(|bound| *bound > 0) else { return 0 };
+    // The numbers from `fair` on would favour the first ones.
+    let fair = u64::MAX - u64::MAX % bound;
+    loop {
+        let number = u64::from_le_bytes(bytes::<8>());
+        if number < fair {
+            return usize::try_from(number % bound).unwrap_or(0);
+        }
+    }
+}
+
 /// A random (version 4) UUID in its usual text form.
 pub fn uuid() -> String {
     uuid::Builder::from_random_bytes(bytes::<16>()).into_uuid().to_string()
@@ -78,6 +91,14 @@ mod tests {
         sorted.sort();
         assert_eq!(texts, sorted);
         assert!(texts.iter().all(|text| text.len() == 7));
+    }
+
+    #[test]
+    fn below_reaches_every_number_and_no_other() {
+        let mut seen = [0_u32; 7];
+        (0..7000).for_each(|_| seen[below(7)] += 1);
+        assert!(seen.iter().all(|&count| (800..1200).contains(&count)), "{seen:?}");
+        assert_eq!((below(0), below(1)), (0, 0));
     }
 
     #[test]

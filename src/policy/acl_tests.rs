@@ -403,7 +403,7 @@ fn compiled(policies: &[&Vec<Naive>]) -> Acl {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_compiled_answer_is_the_naive_answer(

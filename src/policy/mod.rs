@@ -8,7 +8,9 @@ pub mod builtin;
 mod capability;
 mod grants;
 mod parse;
+pub mod password;
 mod pattern;
+mod store;
 mod template;
 
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use crate::base::Ttl;
 pub use acl::Acl;
 pub use capability::Capabilities;
 pub use parse::{PathRule, Policy, PolicyError};
+pub use store::{PolicyStore, PolicyStoreError};
 pub use template::{AliasPart, Fact, GroupBy, GroupPart, NoEntity, TemplateSource};
 
 /// What a request wants to do with a path (spec `http-api.md` §2).
