@@ -59,6 +59,8 @@ pub(super) struct Asleep {
     pub(super) due: Option<Timestamp>,
     /// The end of its rest, on the clock that only runs forward; until then it takes nothing.
     pub(super) rest: Option<Duration>,
+    /// When something that could not be worked on is looked at again, on the same clock.
+    pub(super) parked: Option<Duration>,
     /// Attempts are under way.
     pub(super) working: bool,
 }
@@ -162,6 +164,7 @@ impl Lane {
         !mail.has_letters()
             && mail.asleep.is_some_and(|asleep| {
                 !asleep.working
+                    && asleep.parked.is_none_or(|until| until > elapsed)
                     && match asleep.rest {
                         Some(rest) => rest > elapsed,
                         None => {

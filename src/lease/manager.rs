@@ -172,6 +172,22 @@ impl LeaseManager {
         Ok(self.view.is_empty(&due::lane(mount.as_str())).await?)
     }
 
+    /// Returns when nothing of a mount is left to end, intents included.
+    pub async fn lane_empty(&self, mount: &MountId) {
+        loop {
+            let progress = self.lanes.progress.notified();
+            tokio::pin!(progress);
+            progress.as_mut().enable();
+            if self.is_empty(mount).await.unwrap_or(false) {
+                return;
+            }
+            tokio::select! {
+                () = progress => {}
+                () = self.clock.sleep(LOOK_AGAIN) => {}
+            }
+        }
+    }
+
     /// Returns when no lane has anything due, or under way, or unread.
     pub async fn settled(&self) {
         loop {
@@ -331,6 +347,9 @@ fn check_renewable(lease: &Lease, now: Timestamp) -> Result<(), LeaseError> {
     }
     Ok(())
 }
+
+/// For who waits for an empty lane, when nothing happens in any: seldom enough to cost nothing.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Keys read at once wherever many are walked: some milliseconds of work.
 pub(super) const PAGE: usize = 512;

@@ -82,6 +82,7 @@ impl LeaseManager {
     pub async fn run(self: Arc<Self>, revoker: Arc<dyn Revoker>, shutdown: Shutdown) {
         let reach = Arc::new(Reach { revoker: Arc::clone(&revoker), recovered: AtomicBool::new(false) });
         self.reach.store(Some(Arc::clone(&reach)));
+        self.lanes.progress.notify_waiters();
         let mut delay = Duration::from_secs(1);
         while let Err(error) = self.recover().await {
             tracing::error!(error = %error, "what was being issued when the server stopped cannot be read; trying again");
@@ -95,6 +96,19 @@ impl LeaseManager {
         let checks = self.tasks.spawn(Arc::clone(&self).check_nightly(shutdown.clone()));
         self.keep_workers(&revoker, &shutdown).await;
         let _ended = checks.await;
+    }
+
+    /// How the outside is reached; waits for the reaper to be started.
+    pub(super) async fn reach(&self) -> Arc<Reach> {
+        loop {
+            let progress = self.lanes.progress.notified();
+            tokio::pin!(progress);
+            progress.as_mut().enable();
+            if let Some(reach) = self.reach.load_full() {
+                return reach;
+            }
+            progress.await;
+        }
     }
 
     /// One worker a lane, also for lanes that come later; one that died is replaced.

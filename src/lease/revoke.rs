@@ -202,8 +202,7 @@ impl LeaseManager {
         if tokens.is_empty() {
             return Ok(());
         }
-        let reach = self.reach.load_full().ok_or(LeaseError::Stopping)?;
-        reach.revoker.revoke_tokens(tokens).await.map_err(|error| LeaseError::Refused(error.to_string()))
+        self.reach().await.revoker.revoke_tokens(tokens).await.map_err(|error| LeaseError::Refused(error.to_string()))
     }
 
     async fn mark_one(&self, id: &LeaseId, why: Mark) -> Result<bool, LeaseError> {

@@ -99,8 +99,7 @@ impl Worker {
 
     async fn wait(&mut self, asleep: Asleep) {
         let clock = Arc::clone(&self.manager.clock);
-        let unpark = self.parked.front().map(|(until, _, _)| *until);
-        let timer = [asleep.rest, unpark].into_iter().flatten().min().map(|until| until.saturating_sub(self.elapsed()));
+        let timer = [asleep.rest, asleep.parked].into_iter().flatten().min().map(|until| until.saturating_sub(self.elapsed()));
         tokio::select! {
             () = self.shutdown.cancelled() => {}
             () = self.lane.wake.notified() => {}
@@ -113,7 +112,8 @@ impl Worker {
     fn asleep(&self) -> Asleep {
         let rest = self.rest.until(self.elapsed());
         let due = if rest.is_some() || !self.has_room() { None } else { self.next };
-        Asleep { due, rest, working: !self.running.is_empty() }
+        let parked = self.parked.front().map(|(until, _, _)| *until);
+        Asleep { due, rest, parked, working: !self.running.is_empty() }
     }
 
     fn read_letters(&mut self) {
@@ -348,21 +348,18 @@ impl Worker {
                     }
                 }
             }
-            Err(RevokeError::Upstream(error)) => {
-                self.rest.failed(round, self.elapsed());
-                tracing::warn!(error = %error, "tokens that are due could not be ended; trying again");
-                for (token, at) in tokens {
-                    self.unhold(token.as_str(), Some(at));
+            Err(error) => {
+                if matches!(error, RevokeError::Upstream(_)) {
+                    self.rest.failed(round, self.elapsed());
                 }
-            }
-            Err(error) => match tokens.as_slice() {
-                [(token, at)] => {
+                if let [(token, at)] = tokens.as_slice() {
                     tracing::error!(token.key = %token, error = %error, "a token that is due could not be ended");
                     self.park(token.as_str(), *at);
+                } else {
+                    // It may be one of them: each by itself shows which.
+                    self.ready.extend(tokens.into_iter().map(|token| Job::Tokens(vec![token])));
                 }
-                // One of them: each by itself shows which.
-                _ => self.ready.extend(tokens.into_iter().map(|token| Job::Tokens(vec![token]))),
-            },
+            }
         }
     }
 

@@ -271,6 +271,12 @@ impl World {
         world
     }
 
+    /// As sealing does.
+    pub(super) async fn stop(self) {
+        self.shutdown.cancel();
+        self.reaper.await.unwrap();
+    }
+
     /// Time passes, and what is due by then has been tried.
     pub(super) async fn advance(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
@@ -299,6 +305,17 @@ impl World {
 
     pub(super) async fn end_token(&self, token: &TokenKey) -> Result<(), LeaseError> {
         self.tokens.end(&self.manager, &*self.clock, token).await
+    }
+
+    pub(super) async fn renew_token(&self, token: &TokenKey, end: Timestamp) {
+        let (view, key) = (self.barrier.view("token/"), format!("id/{token}"));
+        let (mut record, version) = view.read_versioned::<TokenRecord>(&key).await.unwrap().unwrap();
+        let from = record.due.replace(end);
+        record.end = Some(end);
+        let mut txn = view.txn();
+        txn.put(&view, &key, &record).unwrap().expect_at(&view, &key, version);
+        self.manager.move_token(&mut txn, token, from, Some(end)).unwrap();
+        txn.commit().await.unwrap();
     }
 
     pub(super) async fn owner(&self, token: &TokenKey) -> Owner {
