@@ -1,7 +1,8 @@
 //! The records of leases: reading, renewing, listing. Issuing is in `issue`, ending in `revoke` and `reaper`.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -35,7 +36,9 @@ pub struct LeaseManager {
     pub(super) places: Arc<Semaphore>,
     /// Places for attempts somebody waits for.
     pub(super) waited_places: Arc<Semaphore>,
-    pub(super) tidying: std::sync::atomic::AtomicBool,
+    /// The reaper ran, and runs no more.
+    pub(super) has_stopped: AtomicBool,
+    pub(super) tidying: AtomicBool,
     run: String,
     started: Duration,
 }
@@ -71,6 +74,7 @@ impl LeaseManager {
             reach: ArcSwapOption::empty(),
             places: Arc::new(Semaphore::new(PLACES)),
             waited_places: Arc::new(Semaphore::new(WAITED_PLACES)),
+            has_stopped: false.into(),
             tidying: false.into(),
             run: random::base62(11),
         })
@@ -165,6 +169,24 @@ impl LeaseManager {
         }
         found.sort_by(|a, b| (a.end, &a.id).cmp(&(b.end, &b.id)));
         Ok((found, false))
+    }
+
+    /// How many of each mount need an operator.
+    pub async fn count_irrevocable(&self) -> Result<BTreeMap<MountId, u64>, LeaseError> {
+        let mut counts = BTreeMap::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page: Vec<(String, LeaseId)> = self.view.scan(due::STUCK, Page { after: after.as_deref(), limit: PAGE }).await?;
+            for (_, id) in &page {
+                if let Some((lease, _)) = self.read(id).await? {
+                    *counts.entry(lease.mount).or_default() += 1;
+                }
+            }
+            match page.last() {
+                Some((key, _)) if page.len() == PAGE => after = Some(key.clone()),
+                _ => return Ok(counts),
+            }
+        }
     }
 
     /// Whether nothing of a mount is left to end, intents included.

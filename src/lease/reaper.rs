@@ -83,32 +83,47 @@ impl LeaseManager {
         let reach = Arc::new(Reach { revoker: Arc::clone(&revoker), recovered: AtomicBool::new(false) });
         self.reach.store(Some(Arc::clone(&reach)));
         self.lanes.progress.notify_waiters();
-        let mut delay = Duration::from_secs(1);
-        while let Err(error) = self.recover().await {
-            tracing::error!(error = %error, "what was being issued when the server stopped cannot be read; trying again");
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                () = self.clock.sleep(delay) => delay = (delay * 2).min(LONGEST_DELAY),
-            }
+        if self.recover_in_the_end(&shutdown).await {
+            reach.recovered.store(true, Ordering::Release);
+            self.lanes.progress.notify_waiters();
+            let checks = self.tasks.spawn(Arc::clone(&self).check_nightly(shutdown.clone()));
+            self.keep_workers(&revoker, &shutdown).await;
+            let _ended = checks.await;
         }
-        reach.recovered.store(true, Ordering::Release);
+        // The revoker may hold on to us.
+        self.has_stopped.store(true, Ordering::Release);
+        self.reach.store(None);
+        self.lanes.all().iter().for_each(|lane| lane.close());
         self.lanes.progress.notify_waiters();
-        let checks = self.tasks.spawn(Arc::clone(&self).check_nightly(shutdown.clone()));
-        self.keep_workers(&revoker, &shutdown).await;
-        let _ended = checks.await;
     }
 
     /// How the outside is reached; waits for the reaper to be started.
-    pub(super) async fn reach(&self) -> Arc<Reach> {
+    pub(super) async fn reach(&self) -> Result<Arc<Reach>, LeaseError> {
         loop {
             let progress = self.lanes.progress.notified();
             tokio::pin!(progress);
             progress.as_mut().enable();
             if let Some(reach) = self.reach.load_full() {
-                return reach;
+                return Ok(reach);
+            }
+            if self.has_stopped.load(Ordering::Acquire) {
+                return Err(LeaseError::Stopping);
             }
             progress.await;
         }
+    }
+
+    /// Recovers, however long storage takes to answer; false: it is time to stop.
+    async fn recover_in_the_end(&self, shutdown: &Shutdown) -> bool {
+        let mut delay = Duration::from_secs(1);
+        while let Err(error) = self.recover().await {
+            tracing::error!(error = %error, "what was being issued when the server stopped cannot be read; trying again");
+            tokio::select! {
+                () = shutdown.cancelled() => return false,
+                () = self.clock.sleep(delay) => delay = (delay * 2).min(LONGEST_DELAY),
+            }
+        }
+        true
     }
 
     /// One worker a lane, also for lanes that come later; one that died is replaced.

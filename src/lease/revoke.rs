@@ -3,6 +3,8 @@
 //! Whatever is revoked is `Revoking` and due now in storage before anybody is called, so no revocation is ever lost; who
 //! waits is then served ahead of the queue.
 
+use std::sync::atomic::Ordering;
+
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::oneshot;
 
@@ -202,7 +204,7 @@ impl LeaseManager {
         if tokens.is_empty() {
             return Ok(());
         }
-        self.reach().await.revoker.revoke_tokens(tokens).await.map_err(|error| LeaseError::Refused(error.to_string()))
+        self.reach().await?.revoker.revoke_tokens(tokens).await.map_err(|error| LeaseError::Refused(error.to_string()))
     }
 
     async fn mark_one(&self, id: &LeaseId, why: Mark) -> Result<bool, LeaseError> {
@@ -287,6 +289,9 @@ impl LeaseManager {
         let Some((lease, _)) = self.read(id).await? else { return Ok(()) };
         if lease.state != State::Revoking || self.is_in_hand(id) {
             return Ok(());
+        }
+        if self.has_stopped.load(Ordering::Acquire) {
+            return Err(LeaseError::Stopping);
         }
         let (answer, answered) = oneshot::channel();
         self.lanes.lane(lease.mount.as_str()).wait_for(Waited { id: id.clone(), due: lease.due, force, answer });

@@ -69,6 +69,8 @@ impl LeaseManager {
                 Some(key) if keys.len() == PAGE => after = Some(key.clone()),
                 _ => return Ok(()),
             }
+            // Reads do not wait: others have their turn between pages.
+            tokio::task::yield_now().await;
         }
     }
 
@@ -124,6 +126,8 @@ impl LeaseManager {
                 Some(key) if keys.len() == PAGE => after = Some(key.clone()),
                 _ => return Ok(()),
             }
+            // Reads do not wait: others have their turn between pages.
+            tokio::task::yield_now().await;
         }
     }
 

@@ -163,8 +163,8 @@ impl Worker {
                 Ok(keys) => keys,
                 Err(error) => return self.storage_failed(&error.into()),
             };
-            if let Some(first) = keys.first().filter(|_| is_first) {
-                self.mark = due::just_before(first);
+            if is_first {
+                self.mark = keys.first().map_or_else(|| due::before(&self.lane.name, now), |first| due::just_before(first));
             }
             is_first = false;
             let parsed = keys.iter().filter_map(|key| due::parse(key));
@@ -267,6 +267,8 @@ impl Worker {
             let is_ready = |job: &Job| matches!(job, Job::Lease(lease) if lease.id == waited.id);
             if let Some(place) = self.ready.iter().position(is_ready) {
                 self.ready.remove(place);
+            } else if let Some(place) = self.parked.iter().position(|(_, _, parked)| &**parked == suffix) {
+                self.parked.remove(place);
             } else if self.lane.mail().held.contains_key(suffix) {
                 // An attempt is under way; what it comes to is the answer.
                 self.waiters.entry(suffix.into()).or_default().push(waited);
@@ -394,7 +396,11 @@ impl Worker {
         while let Some(finished) = self.running.next().await {
             self.finish(finished);
         }
-        // What is still in hand ends after the next start: it is an intent.
+        // What nobody writes down any more is an intent still, and due after the next start.
+        self.read_letters();
+        if self.rest.until(self.elapsed()).is_none() {
+            self.put_back().await;
+        }
     }
 
     fn see(&mut self, at: Timestamp) {

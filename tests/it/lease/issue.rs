@@ -176,6 +176,18 @@ async fn an_intent_that_is_dropped_is_ended_at_once() {
 }
 
 #[tokio::test]
+async fn an_intent_that_is_revoked_and_dropped_within_a_second_is_not_overlooked() {
+    let world = World::new().await;
+    let pending = world.begin(Owner::default()).await.unwrap();
+    world.outside.state().users.insert(pending.what().name.clone());
+    world.manager.revoke(pending.id(), When::Soon).await.unwrap();
+    world.manager.settled().await;
+    drop(pending);
+    world.manager.settled().await;
+    world.assert_clean("revoked and dropped");
+}
+
+#[tokio::test]
 async fn what_was_issued_and_dropped_is_ended_at_once() {
     let world = World::new().await;
     let pending = world.begin(Owner::default()).await.unwrap();

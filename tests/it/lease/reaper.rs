@@ -157,6 +157,7 @@ async fn a_lease_that_is_refused_is_retried_for_ever_and_shown_after_the_sixth_t
         // At most one and a half of 10 s doubled.
         world.advance(15 << (failures - 1)).await;
     }
+    assert_eq!(world.manager.count_irrevocable().await.unwrap(), [(world.mount.clone(), 1)].into());
     let (stuck, more) = world.manager.irrevocable(10).await.unwrap();
     assert_eq!(stuck.len(), 1);
     assert_eq!((&stuck[0].id, &stuck[0].mount, more), (&lease.id, &world.mount, false));
