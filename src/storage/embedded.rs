@@ -152,7 +152,7 @@ impl Storage for EmbeddedStorage {
         place.forget();
         let (asker, answer) = oneshot::channel();
         self.inbox.send(Message::Commit(Queued { batch, asker })).map_err(|_| StorageError::Closed)?;
-        answer.await.unwrap_or(Err(StorageError::Closed))
+        answer.await.map_or(Err(StorageError::Closed), |answer| answer.verdict)
     }
 
     fn on_commit(&self, hook: CommitHook) {

@@ -49,15 +49,31 @@ pub(super) enum Message {
 /// A batch and who asked for it.
 pub(super) struct Queued {
     pub(super) batch: Batch,
-    pub(super) asker: oneshot::Sender<Verdict>,
+    pub(super) asker: oneshot::Sender<Answer>,
+}
+
+/// What became of a batch, and the answers of its group that are still to be passed on.
+pub(super) struct Answer {
+    pub(super) verdict: Verdict,
+    /// Passed on when dropped, so also when nobody waits for this answer any more.
+    _rest: Rest,
+}
+
+/// Answers that whoever holds them passes on. The writer wakes one task instead of all: on a busy core each waking
+/// from outside would cost two switches of threads.
+#[derive(Default)]
+struct Rest(Vec<(oneshot::Sender<Answer>, Verdict)>);
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        for (asker, verdict) in self.0.drain(..) {
+            // Who dropped the future does not hear of it; the batch stands.
+            let _ = asker.send(Answer { verdict, _rest: Self::default() });
+        }
+    }
 }
 
 impl Queued {
-    fn answer(self, verdict: Verdict) {
-        // Who dropped the future does not hear of it; the batch stands.
-        let _ = self.asker.send(verdict);
-    }
-
     fn bytes(&self) -> usize {
         self.batch.writes.iter().map(size).sum()
     }
@@ -187,7 +203,7 @@ impl Writer {
         for (queued, _) in group.iter().zip(&verdicts).filter(|(queued, verdict)| is_kept(queued, verdict)) {
             hooks.iter().for_each(|hook| hook(&queued.batch.writes));
         }
-        group.into_iter().zip(verdicts).for_each(|(queued, verdict)| queued.answer(verdict));
+        answer(group, verdicts);
     }
 
     /// Lets readers see what is durable. If even that fails, they get errors until an opening succeeds: nobody may be
@@ -234,9 +250,7 @@ impl Writer {
             self.settle(group, verdicts);
             return;
         }
-        for (queued, verdict) in group.into_iter().zip(verdicts) {
-            queued.answer(verdict.and_then(|()| Err(failure.error.clone())));
-        }
+        answer(group, verdicts.into_iter().map(|verdict| verdict.and_then(|()| Err(failure.error.clone()))));
     }
 
     /// Whether a commit may be tried now.
@@ -306,9 +320,14 @@ fn pause(wait: usize) {
 }
 
 fn refuse(group: Vec<Queued>, error: &StorageError) {
-    for queued in group {
-        queued.answer(Err(error.clone()));
-    }
+    answer(group, std::iter::repeat_with(|| Err(error.clone())));
+}
+
+fn answer(group: Vec<Queued>, verdicts: impl IntoIterator<Item = Verdict>) {
+    let mut answers = group.into_iter().map(|queued| queued.asker).zip(verdicts);
+    let Some((first, verdict)) = answers.next() else { return };
+    // When the first one does not wait any more, what it should have had is dropped, and so passed on from here.
+    let _ = first.send(Answer { verdict, _rest: Rest(answers.collect()) });
 }
 
 fn is_kept(queued: &Queued, verdict: &Verdict) -> bool {

@@ -266,3 +266,29 @@ fn child_that_writes_until_killed() {
 }
 
 const CHILD_STORE: &str = "LEASEHOLD_TEST_CHILD_STORE";
+
+#[test]
+fn the_answers_of_a_group_reach_those_who_wait_when_others_left() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder.path().join("store")).unwrap();
+        for round in 0..50 {
+            let mut commits: Vec<_> = (0..8).map(|one| Box::pin(commit_one(&store, round, one))).collect();
+            for commit in &mut commits {
+                waits(commit);
+            }
+            // The first is the one who passes on the answers of its group.
+            drop(commits.remove(0));
+            for (one, commit) in commits.into_iter().enumerate() {
+                commit.await.unwrap();
+                assert!(value(&store, &format!("{round}/{}", one + 1)).await.is_some());
+            }
+            store.commit(batch([])).await.unwrap();
+            assert!(value(&store, &format!("{round}/0")).await.is_some(), "what was left behind stands");
+        }
+    });
+}
+
+async fn commit_one(store: &EmbeddedStorage, round: u32, one: u32) -> Result<(), StorageError> {
+    store.commit(batch([put(&format!("{round}/{one}"), "1")])).await
+}
