@@ -107,7 +107,7 @@ pub(super) fn unite(ours: &mut Parameters, theirs: &Parameters) {
     for (key, values) in theirs {
         match ours.get_mut(key) {
             Some(known) if known.is_empty() || values.is_empty() => known.clear(),
-            Some(known) => known.extend(values.iter().filter(|value| !known.contains(value)).cloned().collect::<Vec<_>>()),
+            Some(known) => known.extend(values.iter().cloned()),
             None => drop(ours.insert(key.clone(), values.clone())),
         }
     }

@@ -97,14 +97,19 @@ fn rule(block: &Block<'_>, warnings: &mut Vec<String>) -> Result<PathRule, Polic
     Ok(PathRule { path: path.to_owned(), place, grants: Arc::new(grants) })
 }
 
-/// All keys that are not known, as one error.
+/// All keys that are not known, as one error; of very many the first.
 fn check_keys(body: &Body, known: &[&str], prefix: &str) -> Result<(), PolicyError> {
-    let unknown = body.items().iter().filter(|item| !known.contains(&item.key.as_str()));
-    let lines: Vec<_> = unknown.map(|item| format!("\t* {prefix}invalid key {:?} on line {}\n", item.key, item.line)).collect();
-    match lines.len() {
+    let unknown: Vec<_> = body.items().iter().filter(|item| !known.contains(&item.key.as_str())).collect();
+    let mut lines = String::new();
+    for item in &unknown {
+        if lines.len() < LONGEST_LIST {
+            lines.extend([format!("\t* {prefix}invalid key {:?} on line {}\n", item.key, item.line)]);
+        }
+    }
+    match unknown.len() {
         0 => Ok(()),
-        1 => Err(PolicyError(format!("1 error occurred:\n{}\n", lines.concat()))),
-        count => Err(PolicyError(format!("{count} errors occurred:\n{}\n", lines.concat()))),
+        1 => Err(PolicyError(format!("1 error occurred:\n{lines}\n"))),
+        count => Err(PolicyError(format!("{count} errors occurred:\n{lines}\n"))),
     }
 }
 
@@ -250,6 +255,9 @@ fn check_control_group(body: &Body) -> Result<(), String> {
     }
     Ok(())
 }
+
+/// Bytes after which a list of errors is cut: enough for a hundred, which nobody reads.
+const LONGEST_LIST: usize = 8 * 1024;
 
 /// What a rule may hold.
 const KEYS: [&str; 11] = [

@@ -70,13 +70,10 @@ fn errors_are_the_api_s() {
             r#"path "x/{{identity.entity.id}" { capabilities = ["read"] }"#,
             "failed to validate policy templating: unbalanced templating characters",
         ),
-        (r#"path "x" {"#, "line 1, column 10: this brace is not closed"),
+        (r#"path "x" {"#, "At 1:10: this brace is not closed"),
         (r#"path { capabilities = ["read"] }"#, "line 1: \"path\" needs a label before its brace"),
         (r#"path "a" "b" { capabilities = ["read"] }"#, "line 1: \"path\" has too many labels"),
-        (
-            r#"path "x" = { capabilities = ["read"] }"#,
-            "line 1, column 10: a key with labels takes no =; write key \"label\" { … }",
-        ),
+        (r#"path "x" = { capabilities = ["read"] }"#, "At 1:10: a key with labels takes no =; write key \"label\" { … }"),
         (r#"path "x" { capabilities = "read" }"#, "path \"x\": \"capabilities\" must be a list of texts"),
         (r#"path "x" { allowed_parameters = ["a"] }"#, "path \"x\": \"allowed_parameters\" must be a map of lists"),
         (
@@ -93,6 +90,13 @@ fn errors_are_the_api_s() {
     ] {
         assert_eq!(refused(text), format!("failed to parse policy: {error}"), "{text}");
     }
+}
+
+#[test]
+fn a_list_of_errors_is_bounded() {
+    let error = refused(&"key = 1\n".repeat(100_000));
+    assert!(error.starts_with("failed to parse policy: 100000 errors occurred:\n\t* invalid key \"key\" on line 1\n"));
+    assert!(error.len() < 10_000);
 }
 
 #[test]

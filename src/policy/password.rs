@@ -229,7 +229,7 @@ mod tests {
                 "rule \"charset\" { charset = \"a\" min-chars = -1 }",
                 invalid("line 1: \"min-chars\" must be a whole number, not below zero"),
             ),
-            ("length = ", invalid("line 1, column 10: expected a value, found the end")),
+            ("length = ", invalid("At 1:10: expected a value, found the end")),
         ] {
             assert_eq!(refused(text), error, "{text}");
         }

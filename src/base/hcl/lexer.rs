@@ -213,8 +213,9 @@ impl<'a> Lexer<'a> {
         loop {
             self.line += 1;
             let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
-            if let Some(blanks) = line.trim_end_matches('\r').strip_suffix(mark).filter(|blanks| blanks.trim().is_empty()) {
-                self.at = self.text.len() - rest.len() + line.len();
+            let marked = line.trim_end_matches('\r');
+            if let Some(blanks) = marked.strip_suffix(mark).filter(|blanks| blanks.trim().is_empty()) {
+                self.at = self.text.len() - rest.len() + marked.len();
                 let strip = indented && lines.iter().all(|line: &&str| line.starts_with(blanks));
                 let cut = if strip { blanks.len() } else { 0 };
                 return Ok(lines.iter().flat_map(|line| [line.get(cut..).unwrap_or_default(), "\n"]).collect());
@@ -231,18 +232,24 @@ impl<'a> Lexer<'a> {
     fn number(&mut self) -> Result<serde_json::Number, HclError> {
         let start = self.at;
         let rest = self.rest();
-        let part = |(at, c): (usize, char)| {
-            let sign =
-                at > 0 && rest.get(..at).is_some_and(|before| before.ends_with(['e', 'E']) && !before.contains(['x', 'X']));
-            !(is_letter(c) || c.is_numeric() || c == '.' || (matches!(c, '-' | '+') && (at == 0 || sign)))
-        };
-        let end = rest.char_indices().find(|&place| part(place)).map_or(rest.len(), |(at, _)| at);
+        let digits = rest.strip_prefix('-').unwrap_or(rest);
+        let is_hex = digits.starts_with("0x") || digits.starts_with("0X");
+        let mut before = None;
+        let end = rest.find(|c: char| {
+            let may_sign = before.is_none_or(|before| matches!(before, 'e' | 'E') && !is_hex);
+            before = Some(c);
+            !(is_letter(c) || c.is_numeric() || c == '.' || (matches!(c, '-' | '+') && may_sign))
+        });
+        let end = end.unwrap_or(rest.len());
         let word = rest.get(..end).unwrap_or_default();
         self.at += end;
-        match parse_number(word) {
-            Some(number) => Ok(number),
-            None => self.error_at(start, format!("\"{word}\" is no number; put quotes around it")),
-        }
+        parse_number(word).map_or_else(
+            || {
+                let shown: String = word.chars().take(SHOWN).collect();
+                self.error_at(start, format!("\"{shown}\" is no number; put quotes around it"))
+            },
+            Ok,
+        )
     }
 
     fn rest(&self) -> &'a str {
@@ -287,3 +294,6 @@ fn parse_number(word: &str) -> Option<serde_json::Number> {
     let point = if after.is_empty() { "" } else { "." };
     serde_json::from_str(&format!("{sign}{before}{point}{after}{exponent}")).ok()
 }
+
+/// Characters of a wrong number that an error repeats.
+const SHOWN: usize = 40;

@@ -5,13 +5,15 @@
 //! written, keys that occur twice included; who reads the document decides what that means.
 
 mod json;
+mod layout;
 mod lexer;
 mod model;
 mod parser;
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{Display, Formatter, Result as Written};
 
+pub use layout::fmt;
 pub use model::{Block, Body, Item, Value};
 
 /// Reads a document: JSON when its first visible character is `{`, else HCL.
@@ -65,12 +67,12 @@ impl HclError {
 
 impl std::error::Error for HclError {}
 
-impl fmt::Display for HclError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Display for HclError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Written {
         match (self.line, self.column) {
             (0, _) => f.write_str(&self.message),
             (line, 0) => write!(f, "line {line}: {}", self.message),
-            (line, column) => write!(f, "line {line}, column {column}: {}", self.message),
+            (line, column) => write!(f, "At {line}:{column}: {}", self.message),
         }
     }
 }
@@ -78,7 +80,11 @@ impl fmt::Display for HclError {
 /// The text without byte order mark and with `\n` at the end of each line.
 fn normal(text: &str) -> Cow<'_, str> {
     let text = text.strip_prefix(BOM).unwrap_or(text);
-    if text.contains("\r\n") { Cow::Owned(text.replace("\r\n", "\n")) } else { Cow::Borrowed(text) }
+    if !text.contains("\r\n") {
+        return Cow::Borrowed(text);
+    }
+    let lines: Vec<_> = text.split('\n').map(|line| line.trim_end_matches('\r')).collect();
+    Cow::Owned(lines.join("\n"))
 }
 
 /// Lines and columns fit: a document has at most [`MAX_LEN`] of either.

@@ -123,26 +123,26 @@ fn heredocs_end_at_their_mark() {
 #[test]
 fn what_the_first_version_refuses_is_refused_with_its_place() {
     for (text, error) in [
-        ("a = foo", "line 1, column 5: a word is no value; put quotes around it"),
-        ("a = foo(\"b\")", "line 1, column 5: a word is no value; put quotes around it"),
-        ("path \"x\" = {}", "line 1, column 10: a key with labels takes no =; write key \"label\" { … }"),
-        ("\n\npath \"x\" {", "line 3, column 10: this brace is not closed"),
-        ("a = {\n b = [1", "line 2, column 6: this bracket is not closed"),
-        ("a =", "line 1, column 4: expected a value, found the end"),
-        ("a", "line 1, column 2: expected = or { after the key, found the end"),
-        ("= 1", "line 1, column 1: expected a key, found ="),
-        ("{", "line 1, column 1: invalid JSON: EOF while parsing an object"),
-        ("a = 1\n}", "line 2, column 1: expected a key, found }"),
-        ("a = 1,, b = 2", "line 1, column 7: expected a key, found ,"),
-        (", a = 1", "line 1, column 1: expected a key, found ,"),
-        ("a = [1 2]", "line 1, column 8: expected , or ] in the list, found a number"),
-        ("a = [1,,2]", "line 1, column 8: expected a value, found ,"),
-        ("a = {b: 1}", "line 1, column 7: unexpected character ':'"),
-        ("true = 1", "line 1, column 1: expected a key, found a truth value"),
-        ("a = 1 /* x", "line 1, column 7: the comment is not closed"),
-        ("a = 1 / 2", "line 1, column 7: unexpected character '/'; comments begin with #, // or /*"),
-        ("é = \"\n", "line 1, column 5: the quoted text is not closed on its line"),
-        ("a = 1d", "line 1, column 5: \"1d\" is no number; put quotes around it"),
+        ("a = foo", "At 1:5: a word is no value; put quotes around it"),
+        ("a = foo(\"b\")", "At 1:5: a word is no value; put quotes around it"),
+        ("path \"x\" = {}", "At 1:10: a key with labels takes no =; write key \"label\" { … }"),
+        ("\n\npath \"x\" {", "At 3:10: this brace is not closed"),
+        ("a = {\n b = [1", "At 2:6: this bracket is not closed"),
+        ("a =", "At 1:4: expected a value, found the end"),
+        ("a", "At 1:2: expected = or { after the key, found the end"),
+        ("= 1", "At 1:1: expected a key, found ="),
+        ("{", "At 1:1: invalid JSON: EOF while parsing an object"),
+        ("a = 1\n}", "At 2:1: expected a key, found }"),
+        ("a = 1,, b = 2", "At 1:7: expected a key, found ,"),
+        (", a = 1", "At 1:1: expected a key, found ,"),
+        ("a = [1 2]", "At 1:8: expected , or ] in the list, found a number"),
+        ("a = [1,,2]", "At 1:8: expected a value, found ,"),
+        ("a = {b: 1}", "At 1:7: unexpected character ':'"),
+        ("true = 1", "At 1:1: expected a key, found a truth value"),
+        ("a = 1 /* x", "At 1:7: the comment is not closed"),
+        ("a = 1 / 2", "At 1:7: unexpected character '/'; comments begin with #, // or /*"),
+        ("é = \"\n", "At 1:5: the quoted text is not closed on its line"),
+        ("a = 1d", "At 1:5: \"1d\" is no number; put quotes around it"),
     ] {
         assert_eq!(refused(text), error, "{text:?}");
     }
@@ -152,8 +152,8 @@ fn what_the_first_version_refuses_is_refused_with_its_place() {
 fn json_is_strict_and_exact() {
     assert_eq!(refused("{\"a\": 1,\n \"a\": 2}"), "line 2: the key \"a\" is used twice");
     assert_eq!(refused("{\"a\": {\n\"b\": 1, \"\\u0062\": 2}}"), "line 2: the key \"b\" is used twice");
-    assert_eq!(refused("{\"a\": 1} x"), "line 1, column 10: invalid JSON: trailing characters");
-    assert!(refused("{\"a\": [1,\n,]}").starts_with("line 2, column 1: invalid JSON: expected value"));
+    assert_eq!(refused("{\"a\": 1} x"), "At 1:10: invalid JSON: trailing characters");
+    assert!(refused("{\"a\": [1,\n,]}").starts_with("At 2:1: invalid JSON: expected value"));
     assert!(refused(r#"{"a": "\ud800"}"#).contains("invalid JSON"));
     assert_eq!(read(r#"{"a": 1.000000000000000000001}"#)["a"].to_string(), "1.000000000000000000001");
     assert_eq!(read(r#"{"$serde_json::private::Number": "x"}"#)["$serde_json::private::Number"], "x");

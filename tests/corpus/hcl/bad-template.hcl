@@ -1,0 +1,2 @@
+path "a/{{identity.entity.id}/x" { capabilities = ["read"] }
+path "b/+*" { capabilities = ["fly"] }

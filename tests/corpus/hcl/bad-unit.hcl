@@ -1,0 +1,1 @@
+path "x" { max_wrapping_ttl = 1d }

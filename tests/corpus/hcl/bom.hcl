@@ -1,0 +1,1 @@
+﻿path "bom" { policy = "read" }

@@ -1,0 +1,2 @@
+path = { "a" = { capabilities = ["read"] }, "b" = { policy = "read" } }
+path { "c" { policy = "sudo" } }

@@ -1,0 +1,7 @@
+"path" "secret/x" { "capabilities" = ["read"], "denied_parameters" = { "a" = [] } }
+"path" "secret/y"
+{
+  "capabilities"
+    =
+    ["create", "update",]
+}

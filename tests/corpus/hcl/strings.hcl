@@ -1,0 +1,7 @@
+plain = "a b"
+escapes = "\a\b\f\n\r\t\v\\\"\x41\101\u00e9\U0001F600"
+bytes = "\xc3\xa9"
+raw = "${lookup("x", "${y}")} {} %{if} $x $${z}"
+filter = "(&(objectClass=person)(cn=${user}))"
+"quoted key ${k}" = ""
+größe.a-b = "ü"
