@@ -137,7 +137,7 @@ impl Snapshot {
     }
 
     /// Whether the entries are as if `writes` had been applied just now.
-    pub(super) fn shows(&self, writes: &[&Write]) -> Result<bool, StorageError> {
+    pub(super) fn shows(&self, writes: &[Write]) -> Result<bool, StorageError> {
         self.read(|entries| {
             let mut seen = std::collections::HashSet::new();
             for write in writes.iter().rev().filter(|write| seen.insert(write.key())) {

@@ -94,6 +94,13 @@ pub(super) struct Writer {
     trouble: Option<Trouble>,
 }
 
+/// What became of a group that failed.
+enum Fate {
+    Stored,
+    Lost,
+    Unknown,
+}
+
 /// The medium failed and has not yet worked again.
 struct Trouble {
     error: StorageError,
@@ -199,9 +206,8 @@ impl Writer {
         if group.iter().zip(&verdicts).any(|(queued, verdict)| is_kept(queued, verdict)) {
             self.publish();
         }
-        let hooks = self.shared.hooks.load();
         for (queued, _) in group.iter().zip(&verdicts).filter(|(queued, verdict)| is_kept(queued, verdict)) {
-            hooks.iter().for_each(|hook| hook(&queued.batch.writes));
+            self.tell_hooks(&queued.batch.writes);
         }
         answer(group, verdicts);
     }
@@ -229,28 +235,35 @@ impl Writer {
             return;
         };
         let kept = group.iter().zip(&verdicts).filter(|(queued, verdict)| is_kept(queued, verdict));
-        let writes: Vec<_> = kept.flat_map(|(queued, _)| &queued.batch.writes).collect();
-        let shows = reopened.and_then(|()| self.tables.snapshot()?.shows(&writes));
-        let done = match shows {
-            // The failure may have been the last flush: written once more, it is durable for certain.
-            Ok(true) => {
-                let again = Batch { writes: writes.iter().map(|&write| write.clone()).collect(), expects: vec![] };
-                self.tables.transact(&[&again]).is_ok()
-            }
-            Ok(false) => false,
-            Err(_) => {
-                let unsure = writes.into_iter().cloned().collect();
-                if let Some(trouble) = &mut self.trouble {
-                    trouble.unsure = unsure;
-                }
-                false
-            }
+        let writes: Vec<_> = kept.flat_map(|(queued, _)| queued.batch.writes.iter().cloned()).collect();
+        let fate = reopened.and_then(|()| self.fate_of(&writes)).unwrap_or_else(|_| {
+            self.trouble.iter_mut().for_each(|trouble| trouble.unsure.clone_from(&writes));
+            Fate::Unknown
+        });
+        let error = match fate {
+            Fate::Stored => return self.settle(group, verdicts),
+            Fate::Lost => failure.error,
+            Fate::Unknown => unknown(&failure.error),
         };
-        if done {
-            self.settle(group, verdicts);
-            return;
+        answer(group, verdicts.into_iter().map(|verdict| verdict.and_then(|()| Err(error.clone()))));
+    }
+
+    /// What became of `writes`, whose commit failed in its last steps, as the new opening shows it.
+    fn fate_of(&mut self, writes: &[Write]) -> Result<Fate, StorageError> {
+        if !self.tables.snapshot()?.shows(writes)? {
+            return Ok(Fate::Lost);
         }
-        answer(group, verdicts.into_iter().map(|verdict| verdict.and_then(|()| Err(failure.error.clone()))));
+        // The failure may have been the last flush: written once more, they are durable for certain.
+        let again = Batch { writes: writes.to_vec(), expects: vec![] };
+        let Err(failure) = self.tables.transact(&[&again]) else { return Ok(Fate::Stored) };
+        // Readers see them already.
+        self.tell_hooks(writes);
+        self.note_failure(failure.error);
+        Ok(Fate::Unknown)
+    }
+
+    fn tell_hooks(&self, writes: &[Write]) {
+        self.shared.hooks.load().iter().for_each(|hook| hook(writes));
     }
 
     /// Whether a commit may be tried now.
@@ -298,7 +311,7 @@ impl Writer {
             trouble.is_stale = false;
             let unsure = std::mem::take(&mut trouble.unsure);
             if !unsure.is_empty() {
-                self.shared.hooks.load().iter().for_each(|hook| hook(&unsure));
+                self.tell_hooks(&unsure);
             }
         }
         Ok(())
@@ -309,6 +322,14 @@ impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("room", &self.room.available_permits()).finish_non_exhaustive()
     }
+}
+
+fn unknown(error: &StorageError) -> StorageError {
+    let text = match error {
+        StorageError::Io(text) | StorageError::Unusable(text) => text.clone(),
+        other => other.to_string(),
+    };
+    StorageError::Io(format!("{text}; whether the change is stored is not known"))
 }
 
 /// Lets others run: first whoever can, then, for some time, whoever is about to.

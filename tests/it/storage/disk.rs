@@ -24,6 +24,8 @@ struct State {
     steps: u64,
     /// Where in them something goes wrong.
     fault: Option<(u64, Fault)>,
+    /// How many steps after it another one fails.
+    again: Option<u64>,
     full: bool,
     dead: bool,
     reads_fail: bool,
@@ -67,6 +69,11 @@ impl Disk {
         state.fault = Some((state.steps + steps, fault));
     }
 
+    /// After the fault of [`Self::fail_after`] and `steps` more, one more step fails.
+    pub(super) fn fail_again_after(&self, steps: u64) {
+        self.state().again = Some(steps);
+    }
+
     /// Whether the fault that was to come has come.
     pub(super) fn has_failed(&self) -> bool {
         self.state().fault.is_none()
@@ -80,7 +87,7 @@ impl Disk {
     /// With `true`, everything fails; with `false`, all works again and nothing is to go wrong.
     pub(super) fn set_dead(&self, dead: bool) {
         let mut state = self.state();
-        (state.dead, state.fault) = (dead, None);
+        (state.dead, state.fault, state.again) = (dead, None, None);
     }
 
     /// Whether reads fail.
@@ -120,7 +127,7 @@ impl State {
         self.steps += 1;
         match self.fault {
             Some((at, fault)) if self.steps > at => {
-                self.fault = None;
+                self.fault = self.again.take().map(|steps| (self.steps + steps, Fault::Once));
                 self.dead |= fault == Fault::Power;
                 Err(io::Error::other("the device failed"))
             }
