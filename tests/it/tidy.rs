@@ -138,6 +138,17 @@ fn clock_environment_and_tasks_are_touched_where_allowed_only() {
 }
 
 #[test]
+fn no_banned_crate_is_in_the_lock_file() {
+    let banned = banned_crates();
+    assert!(banned.len() > 3, "deny.toml bans nothing");
+    let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    let locked = lock.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
+    let wrong: Vec<_> =
+        locked.filter(|name| banned.iter().any(|b| b == name)).map(|name| format!("Cargo.lock: `{name}`")).collect();
+    report(&wrong);
+}
+
+#[test]
 fn imports_are_found_in_all_their_forms() {
     let text = r##"
         use crate::lease::Lease; // crate::comment
@@ -162,6 +173,13 @@ fn blanking_keeps_line_numbers() {
 /// Fails with all findings, one a line.
 fn report(wrong: &[String]) {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+/// The crates that `deny.toml` bans: where `cargo deny` is not installed this test still looks.
+fn banned_crates() -> Vec<String> {
+    let text = fs::read_to_string(root().join("deny.toml")).unwrap();
+    let entries = text.lines().filter_map(|line| line.trim().strip_prefix("{ crate = \""));
+    entries.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect()
 }
 
 /// Folder → floor, from the table in the documentation of `src/lib.rs`.
