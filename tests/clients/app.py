@@ -39,6 +39,7 @@ def create_app(credentials, bucket):
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("credential_manager").setLevel(logging.INFO)
     manager = CredentialManager.from_environment()
     create_app(manager, os.environ["S3_BUCKET"]).run(host="127.0.0.1", port=int(os.environ.get("PORT", "5000")), threaded=True)

@@ -138,6 +138,22 @@ fn clock_environment_and_tasks_are_touched_where_allowed_only() {
 }
 
 #[test]
+fn links_between_pages_lead_somewhere() {
+    let mut wrong = Vec::new();
+    let pages = ["README.md", "docs"].into_iter().flat_map(|place| files(&root().join(place)));
+    for (path, text) in pages.filter(|(path, _)| path.extension().is_some_and(|e| e == "md")) {
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(target, _)| target));
+        for target in targets.filter(|target| !target.contains("://") && !target.starts_with('#')) {
+            let file = target.split('#').next().unwrap();
+            if !path.parent().unwrap().join(file).exists() {
+                wrong.push(format!("{}: nothing is at `{target}`", path.display()));
+            }
+        }
+    }
+    report(&wrong);
+}
+
+#[test]
 fn no_banned_crate_is_in_the_lock_file() {
     let banned = banned_crates();
     assert!(banned.len() > 3, "deny.toml bans nothing");
