@@ -1,4 +1,4 @@
-//! The embedded store: one file, many readers, one writer thread with group commit (architecture §12).
+//! The embedded store: one file and its journal, many readers, one writer thread with group commit (architecture §12).
 
 use std::fmt;
 use std::path::Path;
@@ -9,18 +9,21 @@ use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use bytes::Bytes;
 use tokio::sync::{Semaphore, oneshot};
 
 pub use super::medium::Medium;
-use super::medium::StoreFile;
-use super::ordered::{self, Ordered};
-use super::tables::{Tables, View};
+use super::medium::{JournalFile, StoreFile};
+use super::ordered;
+use super::sight::{Sight, View};
+use super::store::Store;
+use super::tables::Tables;
 use super::writer::{Message, Published, Queued, Shared, Writer};
 use super::{Batch, CommitHook, Page, Storage, StorageError, Stored};
 use crate::base::{Clock, Key, Tasks};
 
 /// Durable, ordered entries in one file that is ours alone while it is open.
+///
+/// While it is open, a journal lies beside the file, and the two belong together; closing leaves one file.
 ///
 /// Dropping it closes it, after what was committed; [`EmbeddedStorage::close`] does so without blocking.
 pub struct EmbeddedStorage {
@@ -36,11 +39,14 @@ pub struct EmbeddedStorage {
 pub struct Options {
     /// Memory for pages of the file, in bytes. Half of it may hold what is being written.
     pub cache_bytes: usize,
+    /// Size of the journal, in bytes, at which the database takes in what is there. More makes writing cheaper, and the
+    /// pauses for it longer.
+    pub journal_bytes: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache_bytes: 32 << 20 }
+        Self { cache_bytes: 32 << 20, journal_bytes: 2 << 20 }
     }
 }
 
@@ -57,44 +63,52 @@ impl EmbeddedStorage {
             }
             other => other,
         };
-        if let Some(file) = StoreFile::open(path)? {
+        let (tables, medium) = if let Some(file) = StoreFile::open(path)? {
             let medium: Arc<dyn Medium> = Arc::new(file);
-            let tables = Tables::open(&medium, options.cache_bytes).map_err(at_path)?;
-            return Self::start(tables, medium, options, clock);
-        }
-        let draft = StoreFile::draft(path)?;
-        if path.exists() {
-            // Somebody made one between our look and our lock.
-            StoreFile::remove_draft(path);
-            return Err(StorageError::Unusable(format!("{} has just been made by another process", path.display())));
-        }
-        let medium: Arc<dyn Medium> = Arc::new(draft);
-        let tables = Tables::create(&medium, options.cache_bytes).map_err(at_path)?;
-        StoreFile::name_draft(path)?;
-        Self::start(tables, medium, options, clock)
+            (Tables::open(&medium, options.cache_bytes).map_err(at_path)?, medium)
+        } else {
+            let draft = StoreFile::draft(path)?;
+            if path.exists() {
+                // Somebody made one between our look and our lock.
+                StoreFile::remove_draft(path);
+                return Err(StorageError::Unusable(format!("{} has just been made by another process", path.display())));
+            }
+            let medium: Arc<dyn Medium> = Arc::new(draft);
+            let tables = Tables::create(&medium, options.cache_bytes).map_err(at_path)?;
+            StoreFile::name_draft(path)?;
+            (tables, medium)
+        };
+        let store =
+            Store::new(tables, medium, |progress| Ok(Arc::new(JournalFile::open(path, progress.is_journalled)?)), options);
+        Self::start(store.map_err(at_path)?, clock)
     }
 
-    /// Opens the store on `medium`, or makes one when it is empty.
+    /// Opens the store on `medium` with its journal on another, or makes one when `medium` is empty.
     ///
     /// # Errors
     /// [`StorageError::Unusable`] when the medium holds something else, or something damaged; [`StorageError::Io`] when
     /// it fails.
-    pub fn open_on(medium: Arc<dyn Medium>, options: Options, clock: Arc<dyn Clock>) -> Result<Self, StorageError> {
+    pub fn open_on(
+        medium: Arc<dyn Medium>,
+        journal: Arc<dyn Medium>,
+        options: Options,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StorageError> {
         let is_empty = medium.len().map_err(|error| StorageError::Io(error.to_string()))? == 0;
         let open = if is_empty { Tables::create } else { Tables::open };
         let tables = open(&medium, options.cache_bytes)?;
-        Self::start(tables, medium, options, clock)
+        Self::start(Store::new(tables, medium, |_| Ok(journal), options)?, clock)
     }
 
-    fn start(tables: Tables, medium: Arc<dyn Medium>, options: Options, clock: Arc<dyn Clock>) -> Result<Self, StorageError> {
+    fn start(store: Store, clock: Arc<dyn Clock>) -> Result<Self, StorageError> {
         let shared = Arc::new(Shared {
-            published: ArcSwap::from_pointee(Published::Open(tables.snapshot()?)),
+            published: ArcSwap::from_pointee(Published::Open(store.sight())),
             hooks: ArcSwap::default(),
             room: Semaphore::new(QUEUE),
             reopening: AtomicBool::new(false),
         });
         let (inbox, messages) = channel();
-        let writer = Writer::new(Arc::clone(&shared), messages, tables, medium, options.cache_bytes, clock);
+        let writer = Writer::new(Arc::clone(&shared), messages, store, clock);
         let thread = std::thread::Builder::new().name("storage".to_owned()).spawn(move || writer.run());
         let thread = thread.map_err(|error| StorageError::Io(format!("no thread for the writer: {error}")))?;
         Ok(Self { shared, inbox, thread: Mutex::new(Some(thread)), tasks: Tasks::default() })
@@ -117,13 +131,13 @@ impl EmbeddedStorage {
         read: fn(&View<'_>, &Key, Page<'_>) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
         if page.limit <= INLINE_PAGE {
-            return read_published(&self.shared, &self.inbox, |entries| read(entries, prefix, page));
+            return read_published(&self.shared, &self.inbox, |sight| sight.under(prefix, |view| read(view, prefix, page)));
         }
         let (shared, inbox, prefix) = (Arc::clone(&self.shared), self.inbox.clone(), prefix.clone());
         let (after, limit) = (page.after.map(str::to_owned), page.limit);
         let work = move || {
             let page = Page { after: after.as_deref(), limit };
-            read_published(&shared, &inbox, |entries| read(entries, &prefix, page))
+            read_published(&shared, &inbox, |sight| sight.under(&prefix, |view| read(view, &prefix, page)))
         };
         // A thread that ends without an answer belongs to a runtime that is going down.
         self.tasks.spawn_blocking(work).await.unwrap_or(Err(StorageError::Closed))
@@ -133,17 +147,15 @@ impl EmbeddedStorage {
 #[async_trait]
 impl Storage for EmbeddedStorage {
     async fn get(&self, key: &Key) -> Result<Option<Stored>, StorageError> {
-        read_published(&self.shared, &self.inbox, |entries| {
-            entries.with(key.as_str(), |bytes| Stored { bytes: Bytes::copy_from_slice(bytes) })
-        })
+        read_published(&self.shared, &self.inbox, |sight| sight.value(key))
     }
 
     async fn scan(&self, prefix: &Key, page: Page<'_>) -> Result<Vec<(Key, Stored)>, StorageError> {
-        self.page(prefix, page, |entries, prefix, page| ordered::scan(entries, prefix, page)).await
+        self.page(prefix, page, |view, prefix, page| ordered::scan(view, prefix, page)).await
     }
 
     async fn list(&self, prefix: &Key, page: Page<'_>) -> Result<Vec<String>, StorageError> {
-        self.page(prefix, page, |entries, prefix, page| ordered::list(entries, prefix, page)).await
+        self.page(prefix, page, |view, prefix, page| ordered::list(view, prefix, page)).await
     }
 
     async fn commit(&self, batch: Batch) -> Result<(), StorageError> {
@@ -187,15 +199,14 @@ impl fmt::Debug for EmbeddedStorage {
 fn read_published<T>(
     shared: &Shared,
     inbox: &Sender<Message>,
-    read: impl Fn(&View<'_>) -> Result<T, StorageError>,
+    read: impl Fn(&Sight) -> Result<T, StorageError>,
 ) -> Result<T, StorageError> {
     let mut tries = 0;
     loop {
         let published = shared.published.load();
         let error = match &**published {
             Published::Closed => return Err(StorageError::Closed),
-            Published::Failed(error) => error.clone(),
-            Published::Open(snapshot) => match snapshot.read(&read) {
+            Published::Open(sight) => match read(sight) {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             },

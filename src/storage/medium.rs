@@ -25,6 +25,8 @@ pub trait Medium: fmt::Debug + Send + Sync + 'static {
     fn sync(&self) -> io::Result<()>;
     /// The store is closed: others may have the medium.
     fn release(&self) {}
+    /// What is on it is not needed any more.
+    fn discard(&self) {}
 }
 
 /// A store's file, locked for as long as it is open.
@@ -56,9 +58,8 @@ impl StoreFile {
 
     /// Gives the draft for `path` its name, durably.
     pub(super) fn name_draft(path: &Path) -> Result<(), StorageError> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         std::fs::rename(draft_path(path), path)
-            .and_then(|()| File::open(folder)?.sync_all())
+            .and_then(|()| sync_folder(path))
             .map_err(|error| unusable(path, "cannot be created", &error))
     }
 
@@ -79,26 +80,66 @@ impl StoreFile {
     }
 }
 
+/// The file beside a store that holds its journal. The store's lock is its lock too.
+#[derive(Debug)]
+pub(super) struct JournalFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl JournalFile {
+    /// Opens the journal of the store at `path`. With `must_exist` it holds what the store has not taken in.
+    pub(super) fn open(path: &Path, must_exist: bool) -> Result<Self, StorageError> {
+        let journal = beside(path, ".journal");
+        let opened = OpenOptions::new().read(true).write(true).create(!must_exist).truncate(false).mode(FILE_MODE).open(&journal);
+        match opened.and_then(|file| sync_folder(path).map(|()| file)) {
+            Ok(file) => Ok(Self { file, path: journal }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StorageError::Unusable(format!(
+                "{} was not closed, and its journal {} is missing: the last changes are in there",
+                path.display(),
+                journal.display()
+            ))),
+            Err(error) => Err(unusable(&journal, "cannot be opened", &error)),
+        }
+    }
+}
+
+/// As [`StoreFile`] does, by its file.
+macro_rules! file_medium {
+    () => {
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.file.metadata()?.len())
+        }
+
+        fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.file.read_exact_at(out, offset)
+        }
+
+        fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.file.write_all_at(data, offset)
+        }
+
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.file.set_len(len)
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            self.file.sync_data()
+        }
+    };
+}
+
+impl Medium for JournalFile {
+    file_medium!();
+
+    fn discard(&self) {
+        // One that stays is of an old epoch: it is passed over.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
 impl Medium for StoreFile {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
-    }
-
-    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact_at(out, offset)
-    }
-
-    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(data, offset)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
-    }
+    file_medium!();
 
     fn release(&self) {
         // An error leaves it to the end of the process.
@@ -143,9 +184,19 @@ impl redb::StorageBackend for Backend {
 }
 
 fn draft_path(path: &Path) -> PathBuf {
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(".new");
-    draft.into()
+    beside(path, ".new")
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+/// Makes the names in the folder of `path` durable.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
 }
 
 fn unusable(path: &Path, what: &str, error: &io::Error) -> StorageError {

@@ -1,9 +1,12 @@
 //! Durable, ordered bytes. Storage is not trusted: it sees ciphertext only, may lie, and is caught by the barrier.
 
 pub mod embedded;
+mod journal;
 mod medium;
 pub mod memory;
 mod ordered;
+mod sight;
+mod store;
 mod tables;
 mod writer;
 
@@ -35,8 +38,7 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     async fn commit(&self, batch: Batch) -> Result<(), StorageError>;
 
     /// Has `hook` called by the writer with the writes of each durable batch, in order of commits, before its committer
-    /// is answered (architecture §8). Hooks must be quick and must not panic. After a failure of the medium they may also
-    /// hear, late, of writes whose committer got an error: a hook forgets what it knew of a key, and learns nothing.
+    /// is answered (architecture §8). Hooks must be quick and must not panic.
     fn on_commit(&self, hook: CommitHook);
 
     /// What `sys/seal-status` calls this storage.
@@ -140,8 +142,8 @@ pub enum StorageError {
     /// An expectation of the batch did not hold; nothing was written.
     #[error("the stored value at {0} changed meanwhile")]
     Conflict(Key),
-    /// The medium refused: full disk, read-only folder, failing device. Nothing was written, unless the text says that
-    /// this is not known; later tries may succeed.
+    /// The medium refused: full disk, read-only folder, failing device. Nothing was written, unless power is lost before
+    /// anything else is; later tries may succeed.
     #[error("storage: {0}")]
     Io(String),
     /// The file is not ours, damaged, or in use by another process.

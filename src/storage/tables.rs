@@ -9,11 +9,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Database, ReadOnlyTable, ReadableDatabase, TableDefinition, WriteTransaction};
 
+use super::StorageError;
 use super::medium::{Backend, Medium};
-use super::ordered::{self, Ordered};
-use super::{Batch, StorageError, Write};
+use super::ordered::Ordered;
+use super::sight::Fresh;
 
 /// One opening of the database.
 pub(super) struct Tables {
@@ -21,20 +22,17 @@ pub(super) struct Tables {
     fenced: Arc<AtomicBool>,
 }
 
-/// The entries as of one commit.
-pub(super) struct Snapshot(ReadOnlyTable<&'static [u8], &'static [u8]>);
-
-/// A group that failed.
-#[derive(Debug)]
-pub(super) struct Failure {
-    /// Why.
-    pub(super) error: StorageError,
-    /// The verdicts of its batches when the failure came so late that the group may be durable; else nothing was written.
-    pub(super) doubtful: Option<Vec<Verdict>>,
+/// How database and journal stand to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Progress {
+    /// Frames of this epoch come after what is in the database; those of earlier ones are in it.
+    pub(super) epoch: u64,
+    /// Whether the journal may hold frames of the epoch.
+    pub(super) is_journalled: bool,
 }
 
-/// What became of one batch of a group.
-pub(super) type Verdict = Result<(), StorageError>;
+/// The entries as of one commit.
+pub(super) struct Snapshot(ReadOnlyTable<&'static [u8], &'static [u8]>);
 
 impl Tables {
     /// Makes a store on an empty medium.
@@ -44,6 +42,7 @@ impl Tables {
             let change = tables.begin()?;
             change.open_table(ENTRIES).map_err(fault)?;
             change.open_table(META).map_err(fault)?.insert(FORMAT_KEY, FORMAT).map_err(fault)?;
+            set_progress(&change, Progress { epoch: 1, is_journalled: false })?;
             change.commit().map_err(fault)?;
             Ok(tables)
         })
@@ -56,7 +55,7 @@ impl Tables {
                 return Err(StorageError::Unusable("the file is empty".to_owned()));
             }
             let tables = Self::open_database(medium, cache_bytes)?;
-            match tables.format()? {
+            match tables.number(FORMAT_KEY)? {
                 Some(FORMAT) => Ok(tables),
                 Some(other) => Err(StorageError::Unusable(format!("the file has format {other}, this version reads {FORMAT}"))),
                 None => Err(StorageError::Unusable(NOT_OURS.to_owned())),
@@ -71,15 +70,25 @@ impl Tables {
         Ok(Self { database, fenced })
     }
 
-    /// The format of a store, or `None` when another program made the file.
-    fn format(&self) -> Result<Option<u64>, StorageError> {
+    /// A number about the store; `None` when another program made the file.
+    fn number(&self, name: &str) -> Result<Option<u64>, StorageError> {
         let view = self.database.begin_read().map_err(fault)?;
         let meta = match view.open_table(META) {
             Ok(meta) => meta,
             Err(redb::TableError::Storage(error)) => return Err(fault(error)),
             Err(_) => return Ok(None),
         };
-        Ok(meta.get(FORMAT_KEY).map_err(fault)?.map(|format| format.value()))
+        Ok(meta.get(name).map_err(fault)?.map(|number| number.value()))
+    }
+
+    /// What the database has taken in of the journal.
+    pub(super) fn progress(&self) -> Result<Progress, StorageError> {
+        guarded(|| {
+            let missing = || damaged("it does not say what it holds of its journal");
+            let epoch = self.number(EPOCH_KEY)?.ok_or_else(missing)?;
+            let is_journalled = self.number(JOURNALLED_KEY)?.ok_or_else(missing)? != 0;
+            Ok(Progress { epoch, is_journalled })
+        })
     }
 
     /// From now on this opening changes nothing any more.
@@ -104,22 +113,26 @@ impl Tables {
         })
     }
 
-    /// Judges each batch in order, each seeing those before it, and makes the good ones durable together.
-    pub(super) fn transact(&self, batches: &[&Batch]) -> Result<Vec<Verdict>, Failure> {
-        let mut doubtful = None;
-        let outcome = guarded(|| {
+    /// Takes in `fresh`, durably, and notes `progress` with it. To do it again changes nothing.
+    ///
+    /// # Errors
+    /// All of it is durable, or nothing.
+    pub(super) fn absorb(&self, fresh: &Fresh, progress: Progress) -> Result<(), StorageError> {
+        guarded(|| {
             let change = self.begin()?;
-            let verdicts = judge_and_apply(&change, batches)?;
-            let changes = batches.iter().zip(&verdicts).any(|(batch, verdict)| verdict.is_ok() && !batch.writes.is_empty());
-            if !changes {
-                change.abort().map_err(fault)?;
-                return Ok(verdicts);
+            {
+                let mut table = change.open_table(ENTRIES).map_err(fault)?;
+                for (key, value) in fresh {
+                    let key = key.as_str().as_bytes();
+                    match value {
+                        Some(bytes) => drop(table.insert(key, bytes.as_ref()).map_err(fault)?),
+                        None => drop(table.remove(key).map_err(fault)?),
+                    }
+                }
             }
-            doubtful = Some(verdicts.clone());
-            change.commit().map_err(fault)?;
-            Ok(verdicts)
-        });
-        outcome.map_err(|error| Failure { error, doubtful })
+            set_progress(&change, progress)?;
+            change.commit().map_err(fault)
+        })
     }
 
     fn begin(&self) -> Result<WriteTransaction, StorageError> {
@@ -132,25 +145,8 @@ impl Tables {
 
 impl Snapshot {
     /// Runs `read` on the entries.
-    pub(super) fn read<T>(&self, read: impl FnOnce(&View<'_>) -> Result<T, StorageError>) -> Result<T, StorageError> {
+    pub(super) fn read<T>(&self, read: impl FnOnce(&Entries<'_>) -> Result<T, StorageError>) -> Result<T, StorageError> {
         guarded(|| read(&Entries(&self.0)))
-    }
-
-    /// Whether the entries are as if `writes` had been applied just now.
-    pub(super) fn shows(&self, writes: &[Write]) -> Result<bool, StorageError> {
-        self.read(|entries| {
-            let mut seen = std::collections::HashSet::new();
-            for write in writes.iter().rev().filter(|write| seen.insert(write.key())) {
-                let stored = entries.with(write.key().as_str(), |stored| match write {
-                    Write::Put(_, bytes) => stored == bytes,
-                    Write::Delete(_) => false,
-                })?;
-                if !stored.unwrap_or(matches!(write, Write::Delete(_))) {
-                    return Ok(false);
-                }
-            }
-            Ok(true)
-        })
     }
 }
 
@@ -160,13 +156,10 @@ impl fmt::Debug for Snapshot {
     }
 }
 
-/// A table of entries, as [`Ordered`].
-pub(super) struct Entries<'a, T>(&'a T);
+/// The entries of a snapshot.
+pub(super) struct Entries<'a>(&'a ReadOnlyTable<&'static [u8], &'static [u8]>);
 
-/// What a [`Snapshot`] is read through.
-pub(super) type View<'a> = Entries<'a, ReadOnlyTable<&'static [u8], &'static [u8]>>;
-
-impl<T: ReadableTable<&'static [u8], &'static [u8]>> Ordered for Entries<'_, T> {
+impl Ordered for Entries<'_> {
     fn with<R>(&self, key: &str, visit: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, StorageError> {
         let stored = self.0.get(key.as_bytes()).map_err(fault)?;
         Ok(stored.map(|value| visit(value.value())))
@@ -185,26 +178,11 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> Ordered for Entries<'_, T> 
     }
 }
 
-fn judge_and_apply(change: &WriteTransaction, batches: &[&Batch]) -> Result<Vec<Verdict>, StorageError> {
-    let mut table = change.open_table(ENTRIES).map_err(fault)?;
-    let mut verdicts = Vec::with_capacity(batches.len());
-    for batch in batches {
-        match ordered::judge(&Entries(&table), &batch.expects) {
-            Ok(()) => {
-                for write in &batch.writes {
-                    let key = write.key().as_str().as_bytes();
-                    match write {
-                        Write::Put(_, bytes) => drop(table.insert(key, bytes.as_ref()).map_err(fault)?),
-                        Write::Delete(_) => drop(table.remove(key).map_err(fault)?),
-                    }
-                }
-                verdicts.push(Ok(()));
-            }
-            Err(conflict @ StorageError::Conflict(_)) => verdicts.push(Err(conflict)),
-            Err(other) => return Err(other),
-        }
-    }
-    Ok(verdicts)
+fn set_progress(change: &WriteTransaction, progress: Progress) -> Result<(), StorageError> {
+    let mut meta = change.open_table(META).map_err(fault)?;
+    meta.insert(EPOCH_KEY, progress.epoch).map_err(fault)?;
+    meta.insert(JOURNALLED_KEY, u64::from(progress.is_journalled)).map_err(fault)?;
+    Ok(())
 }
 
 /// Runs `work`; a panic inside becomes an error.
@@ -236,6 +214,8 @@ fn fault(error: impl Into<redb::Error>) -> StorageError {
 const ENTRIES: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("entries");
 const META: TableDefinition<'static, &str, u64> = TableDefinition::new("leasehold");
 const FORMAT_KEY: &str = "format";
+const EPOCH_KEY: &str = "epoch";
+const JOURNALLED_KEY: &str = "journalled";
 /// Moves when older versions must not open the file.
 const FORMAT: u64 = 1;
 const NOT_OURS: &str = "the file is not a Leasehold store, or its beginning is damaged";

@@ -1,7 +1,7 @@
 //! The one thread that writes an embedded store: group commit, publishing, hooks, and coming back after failures.
 //!
 //! A commit has a fixed price that its group shares (architecture §12), so the writer lets those who are about to
-//! commit do so before it starts. After a failure it opens the database anew and finds out what became of the group.
+//! commit do so before it starts. After a failure it opens the database anew, and tries again when somebody asks.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, oneshot};
 use tracing::{error, info};
 
-use super::medium::Medium;
-use super::tables::{Failure, Snapshot, Tables, Verdict};
+use super::sight::Sight;
+use super::store::{Store, Verdict};
 use super::{Batch, CommitHook, StorageError, Write};
 use crate::base::Clock;
 
 /// What the writer and the readers share.
 pub(super) struct Shared {
-    /// The entries as of the last commit; replaced before a committer is answered.
+    /// Where the entries are read; what is committed shows there before a committer is answered.
     pub(super) published: ArcSwap<Published>,
     pub(super) hooks: ArcSwap<Vec<CommitHook>>,
     /// Places in the queue.
@@ -29,12 +29,10 @@ pub(super) struct Shared {
     pub(super) reopening: AtomicBool,
 }
 
-/// What readers see.
+/// Where readers look.
 #[derive(Debug)]
 pub(super) enum Published {
-    Open(Snapshot),
-    /// Entries are durable that no opening shows yet.
-    Failed(StorageError),
+    Open(Arc<Sight>),
     Closed,
 }
 
@@ -83,22 +81,13 @@ impl Queued {
 pub(super) struct Writer {
     shared: Arc<Shared>,
     inbox: Receiver<Message>,
-    tables: Tables,
-    medium: Arc<dyn Medium>,
-    cache_bytes: usize,
+    store: Store,
     clock: Arc<dyn Clock>,
     /// Taken from the inbox while a group was gathered, to be done after it.
     next: Option<Message>,
     /// Size of the group before.
     last_group: usize,
     trouble: Option<Trouble>,
-}
-
-/// What became of a group that failed.
-enum Fate {
-    Stored,
-    Lost,
-    Unknown,
 }
 
 /// The medium failed and has not yet worked again.
@@ -109,23 +98,14 @@ struct Trouble {
     retry_at: Duration,
     /// The same for openings that readers ask for.
     reopen_at: Duration,
-    /// Whether `tables` is an opening from before the failure.
+    /// Whether the database is an opening from before the failure.
     is_stale: bool,
-    /// Writes whose fate is not known: hooks hear of them when they may have become visible.
-    unsure: Vec<Write>,
 }
 
 impl Writer {
-    /// A writer of `tables`, which lie on `medium`.
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        inbox: Receiver<Message>,
-        tables: Tables,
-        medium: Arc<dyn Medium>,
-        cache_bytes: usize,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self { shared, inbox, tables, medium, cache_bytes, clock, next: None, last_group: 1, trouble: None }
+    /// The writer of `store`.
+    pub(super) fn new(shared: Arc<Shared>, inbox: Receiver<Message>, store: Store, clock: Arc<dyn Clock>) -> Self {
+        Self { shared, inbox, store, clock, next: None, last_group: 1, trouble: None }
     }
 
     /// Until closed, or until nobody can ask any more.
@@ -150,8 +130,7 @@ impl Writer {
     fn close(self) {
         self.shared.published.store(Arc::new(Published::Closed));
         self.shared.room.close();
-        self.tables.discard();
-        self.medium.release();
+        self.store.close();
     }
 
     /// `first` and those that are queued, or about to be: tasks that can run go first, and when the group before was
@@ -188,91 +167,66 @@ impl Writer {
 
     fn commit(&mut self, group: Vec<Queued>) {
         if let Err(error) = self.ready() {
-            refuse(group, &error);
-            return;
+            return answer(group, std::iter::repeat_with(|| Err(error.clone())));
         }
-        let batches: Vec<_> = group.iter().map(|queued| &queued.batch).collect();
-        match self.tables.transact(&batches) {
-            Ok(verdicts) => self.settle(group, verdicts),
-            Err(failure) => self.recover(group, failure),
-        }
-    }
-
-    /// The group is durable: the order is publish, hooks, answers.
-    fn settle(&mut self, group: Vec<Queued>, verdicts: Vec<Verdict>) {
-        if let Some(trouble) = self.trouble.take() {
-            info!(storage.failures = trouble.failures, "storage works again");
-        }
-        if group.iter().zip(&verdicts).any(|(queued, verdict)| is_kept(queued, verdict)) {
-            self.publish();
-        }
-        for (queued, _) in group.iter().zip(&verdicts).filter(|(queued, verdict)| is_kept(queued, verdict)) {
-            self.tell_hooks(&queued.batch.writes);
-        }
-        answer(group, verdicts);
-    }
-
-    /// Lets readers see what is durable. If even that fails, they get errors until an opening succeeds: nobody may be
-    /// told of a commit and then read what was before it.
-    fn publish(&mut self) {
-        match self.tables.snapshot() {
-            Ok(snapshot) => self.shared.published.store(Arc::new(Published::Open(snapshot))),
+        match self.store.judge(group.iter().map(|queued| &queued.batch)) {
+            Ok(verdicts) => self.keep(group, verdicts),
             Err(error) => {
-                self.tables.fence();
-                self.shared.published.store(Arc::new(Published::Failed(error.clone())));
+                self.store.forget();
+                answer(group, std::iter::repeat_with(|| Err(error.clone())));
                 self.note_failure(error);
-                let _ = self.reopen();
             }
         }
     }
 
-    /// The group failed: opens anew and finds out whether it is durable all the same.
-    fn recover(&mut self, group: Vec<Queued>, failure: Failure) {
-        self.note_failure(failure.error.clone());
-        let reopened = self.reopen();
-        let Some(verdicts) = failure.doubtful else {
-            refuse(group, &failure.error);
-            return;
-        };
-        let kept = group.iter().zip(&verdicts).filter(|(queued, verdict)| is_kept(queued, verdict));
-        let writes: Vec<_> = kept.flat_map(|(queued, _)| queued.batch.writes.iter().cloned()).collect();
-        let fate = reopened.and_then(|()| self.fate_of(&writes)).unwrap_or_else(|_| {
-            self.trouble.iter_mut().for_each(|trouble| trouble.unsure.clone_from(&writes));
-            Fate::Unknown
-        });
-        let error = match fate {
-            Fate::Stored => return self.settle(group, verdicts),
-            Fate::Lost => failure.error,
-            Fate::Unknown => unknown(&failure.error),
-        };
-        answer(group, verdicts.into_iter().map(|verdict| verdict.and_then(|()| Err(error.clone()))));
-    }
-
-    /// What became of `writes`, whose commit failed in its last steps, as the new opening shows it.
-    fn fate_of(&mut self, writes: &[Write]) -> Result<Fate, StorageError> {
-        if !self.tables.snapshot()?.shows(writes)? {
-            return Ok(Fate::Lost);
+    /// Makes a judged group durable. The order is journal, readers, hooks, answers.
+    fn keep(&mut self, group: Vec<Queued>, verdicts: Vec<Verdict>) {
+        let good = || group.iter().zip(&verdicts).filter(|(_, verdict)| verdict.is_ok()).map(|(queued, _)| &queued.batch.writes);
+        if good().all(Vec::is_empty) {
+            return answer(group, verdicts);
         }
-        // The failure may have been the last flush: written once more, they are durable for certain.
-        let again = Batch { writes: writes.to_vec(), expects: vec![] };
-        let Err(failure) = self.tables.transact(&[&again]) else { return Ok(Fate::Stored) };
-        // Readers see them already.
-        self.tell_hooks(writes);
-        self.note_failure(failure.error);
-        Ok(Fate::Unknown)
+        if let Err(error) = self.store.keep(good().flatten()) {
+            self.store.forget();
+            answer(group, verdicts.into_iter().map(|verdict| verdict.and_then(|()| Err(error.clone()))));
+            return self.note_failure(error);
+        }
+        let hooks = self.shared.hooks.load();
+        for writes in good().filter(|writes| !writes.is_empty()) {
+            hooks.iter().for_each(|hook| hook(writes));
+        }
+        answer(group, verdicts);
+        if self.store.is_full()
+            && let Err(error) = self.absorb()
+        {
+            self.note_failure(error);
+        }
     }
 
-    fn tell_hooks(&self, writes: &[Write]) {
-        self.shared.hooks.load().iter().for_each(|hook| hook(writes));
+    fn absorb(&mut self) -> Result<(), StorageError> {
+        self.store.absorb(true)?;
+        self.publish();
+        Ok(())
     }
 
-    /// Whether a commit may be tried now.
+    fn publish(&self) {
+        self.shared.published.store(Arc::new(Published::Open(self.store.sight())));
+    }
+
+    /// Makes sure that the journal may take a group.
     fn ready(&mut self) -> Result<(), StorageError> {
-        let Some(trouble) = &self.trouble else { return Ok(()) };
-        if self.clock.elapsed() < trouble.retry_at {
-            return Err(trouble.error.clone());
+        match &self.trouble {
+            None if self.store.is_journalled() => return Ok(()),
+            Some(trouble) if self.clock.elapsed() < trouble.retry_at => return Err(trouble.error.clone()),
+            _ => {}
         }
-        if trouble.is_stale { self.reopen().inspect_err(|error| self.note_failure(error.clone())) } else { Ok(()) }
+        let is_stale = self.trouble.as_ref().is_some_and(|trouble| trouble.is_stale);
+        let reopened = if is_stale { self.reopen() } else { Ok(()) };
+        // After a failure the database may or may not have taken in what is in the journal: now it does.
+        reopened.and_then(|()| self.absorb()).inspect_err(|error| self.note_failure(error.clone()))?;
+        if let Some(trouble) = self.trouble.take() {
+            info!(storage.failures = trouble.failures, "storage works again");
+        }
+        Ok(())
     }
 
     fn reopen_for_reader(&mut self, error: StorageError) {
@@ -293,26 +247,22 @@ impl Writer {
         if self.trouble.is_none() {
             error!(error = %error, "storage failed; requests get errors until it works again");
         }
-        let (failures, unsure) = self.trouble.take().map_or((1, vec![]), |before| (before.failures + 1, before.unsure));
-        let rest =
-            if failures == 1 { Duration::ZERO } else { BACK_OFF.saturating_mul(1 << failures.min(10)).min(LONGEST_BACK_OFF) };
+        let failures = self.trouble.as_ref().map_or(1, |before| before.failures + 1);
+        let rest = match failures {
+            1 => Duration::ZERO,
+            _ => BACK_OFF.saturating_mul(1 << failures.min(10)).min(LONGEST_BACK_OFF),
+        };
         let at = self.clock.elapsed() + rest;
-        self.trouble = Some(Trouble { error, failures, retry_at: at, reopen_at: at, is_stale: true, unsure });
+        self.trouble = Some(Trouble { error, failures, retry_at: at, reopen_at: at, is_stale: true });
     }
 
     /// Replaces the opening. Readers of the old one are served until the new one is there.
     fn reopen(&mut self) -> Result<(), StorageError> {
-        self.tables.fence();
-        let fresh = Tables::open(&self.medium, self.cache_bytes)?;
-        let snapshot = fresh.snapshot()?;
-        self.shared.published.store(Arc::new(Published::Open(snapshot)));
-        std::mem::replace(&mut self.tables, fresh).discard();
+        let old = self.store.reopen()?;
+        self.publish();
+        old.discard();
         if let Some(trouble) = &mut self.trouble {
             trouble.is_stale = false;
-            let unsure = std::mem::take(&mut trouble.unsure);
-            if !unsure.is_empty() {
-                self.tell_hooks(&unsure);
-            }
         }
         Ok(())
     }
@@ -324,14 +274,6 @@ impl fmt::Debug for Shared {
     }
 }
 
-fn unknown(error: &StorageError) -> StorageError {
-    let text = match error {
-        StorageError::Io(text) | StorageError::Unusable(text) => text.clone(),
-        other => other.to_string(),
-    };
-    StorageError::Io(format!("{text}; whether the change is stored is not known"))
-}
-
 /// Lets others run: first whoever can, then, for some time, whoever is about to.
 fn pause(wait: usize) {
     match wait {
@@ -340,19 +282,11 @@ fn pause(wait: usize) {
     }
 }
 
-fn refuse(group: Vec<Queued>, error: &StorageError) {
-    answer(group, std::iter::repeat_with(|| Err(error.clone())));
-}
-
 fn answer(group: Vec<Queued>, verdicts: impl IntoIterator<Item = Verdict>) {
     let mut answers = group.into_iter().map(|queued| queued.asker).zip(verdicts);
     let Some((first, verdict)) = answers.next() else { return };
     // When the first one does not wait any more, what it should have had is dropped, and so passed on from here.
     let _ = first.send(Answer { verdict, _rest: Rest(answers.collect()) });
-}
-
-fn is_kept(queued: &Queued, verdict: &Verdict) -> bool {
-    verdict.is_ok() && !queued.batch.writes.is_empty()
 }
 
 fn size(write: &Write) -> usize {
@@ -363,10 +297,10 @@ fn size(write: &Write) -> usize {
     write.key().as_str().len() + value
 }
 
-/// Batches in one transaction: enough that its fixed price no longer shows, few enough that the first waits not for
+/// Batches in one group: enough that its fixed price no longer shows, few enough that the first waits not for
 /// long.
 const GROUP: usize = 512;
-/// Bytes in one transaction, one batch more or less: half of the default cache.
+/// Bytes in one frame, one batch more or less.
 const GROUP_BYTES: usize = 16 << 20;
 /// A request that is being worked on takes about as long to get here.
 const GATHER_STEP: Duration = Duration::from_micros(40);

@@ -2,24 +2,27 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use leasehold::storage::embedded::Medium;
 
-/// See the module.
-#[derive(Debug, Default)]
-pub(super) struct Disk(Mutex<State>);
+/// See the module. It has room for a store and its journal.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Disk(Arc<Mutex<State>>);
+
+/// One file of a disk.
+#[derive(Debug)]
+struct Part {
+    disk: Disk,
+    number: usize,
+}
+
+/// The bytes of both files.
+pub(super) type Image = [Vec<u8>; 2];
 
 #[derive(Debug, Default)]
 struct State {
-    /// What reads see.
-    seen: Vec<u8>,
-    /// What a flush has made certain.
-    durable: Vec<u8>,
-    /// What was done since, in order.
-    unsure: Vec<Change>,
-    /// Blocks that have space of their own.
-    allocated: HashSet<u64>,
+    files: [File; 2],
     /// Changes and flushes so far.
     steps: u64,
     /// Where in them something goes wrong.
@@ -29,6 +32,18 @@ struct State {
     full: bool,
     dead: bool,
     reads_fail: bool,
+}
+
+#[derive(Debug, Default)]
+struct File {
+    /// What reads see.
+    seen: Vec<u8>,
+    /// What a flush has made certain.
+    durable: Vec<u8>,
+    /// What was done since, in order.
+    unsure: Vec<Change>,
+    /// Blocks that have space of their own.
+    allocated: HashSet<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -48,14 +63,23 @@ pub(super) enum Fault {
 
 impl Disk {
     /// A disk with these durable bytes.
-    pub(super) fn with(bytes: Vec<u8>) -> Self {
-        let allocated = (0..u64::try_from(bytes.len()).unwrap().div_ceil(BLOCK)).collect();
-        Self(Mutex::new(State { seen: bytes.clone(), durable: bytes, allocated, ..State::default() }))
+    pub(super) fn with(image: Image) -> Self {
+        let disk = Self::default();
+        disk.state().files = image.map(|bytes| {
+            let allocated = (0..u64::try_from(bytes.len()).unwrap().div_ceil(BLOCK)).collect();
+            File { seen: bytes.clone(), durable: bytes, unsure: vec![], allocated }
+        });
+        disk
+    }
+
+    /// The media of a store and its journal.
+    pub(super) fn media(&self) -> [Arc<dyn Medium>; 2] {
+        [0, 1].map(|number| Arc::new(Part { disk: self.clone(), number }) as Arc<dyn Medium>)
     }
 
     /// The bytes as a process sees them.
-    pub(super) fn bytes(&self) -> Vec<u8> {
-        self.state().seen.clone()
+    pub(super) fn image(&self) -> Image {
+        self.state().files.each_ref().map(|file| file.seen.clone())
     }
 
     /// Changes and flushes so far.
@@ -72,11 +96,6 @@ impl Disk {
     /// After the fault of [`Self::fail_after`] and `steps` more, one more step fails.
     pub(super) fn fail_again_after(&self, steps: u64) {
         self.state().again = Some(steps);
-    }
-
-    /// Whether the fault that was to come has come.
-    pub(super) fn has_failed(&self) -> bool {
-        self.state().fault.is_none()
     }
 
     /// With `true`, there is no space for blocks that have none; what has a block can be written again.
@@ -96,10 +115,19 @@ impl Disk {
     }
 
     /// What the platter may hold after power was lost: of what was not flushed, any part, in any order, torn at sectors.
-    pub(super) fn after_power_loss(&self, mut chance: impl FnMut() -> u32) -> Vec<u8> {
-        let state = self.state();
-        let mut bytes = state.durable.clone();
-        let mut left = state.unsure.clone();
+    pub(super) fn after_power_loss(&self, mut chance: impl FnMut() -> u32) -> Image {
+        self.state().files.each_ref().map(|file| file.after_power_loss(&mut chance))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+}
+
+impl File {
+    fn after_power_loss(&self, chance: &mut impl FnMut() -> u32) -> Vec<u8> {
+        let mut bytes = self.durable.clone();
+        let mut left = self.unsure.clone();
         while !left.is_empty() {
             let pick = usize::try_from(chance()).unwrap() % left.len();
             match left.remove(pick) {
@@ -115,10 +143,6 @@ impl Disk {
             }
         }
         bytes
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
     }
 }
 
@@ -140,54 +164,58 @@ impl State {
     }
 }
 
-impl Medium for Disk {
+impl Medium for Part {
     fn len(&self) -> io::Result<u64> {
-        let state = self.state();
+        let state = self.disk.state();
         state.alive()?;
-        Ok(u64::try_from(state.seen.len()).unwrap())
+        Ok(u64::try_from(state.files[self.number].seen.len()).unwrap())
     }
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let state = self.state();
+        let state = self.disk.state();
         state.alive()?;
         if state.reads_fail {
             return Err(io::Error::other("unreadable sector"));
         }
         let offset = usize::try_from(offset).unwrap();
-        let bytes = state.seen.get(offset..offset + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let bytes = state.files[self.number].seen.get(offset..offset + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         out.copy_from_slice(bytes);
         Ok(())
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.disk.state();
         state.step()?;
+        let full = state.full;
+        let file = &mut state.files[self.number];
         let blocks = offset / BLOCK..(offset + u64::try_from(data.len()).unwrap()).div_ceil(BLOCK);
         for block in blocks {
-            if state.full && !state.allocated.contains(&block) {
+            if full && !file.allocated.contains(&block) {
                 return Err(io::ErrorKind::StorageFull.into());
             }
-            state.allocated.insert(block);
+            file.allocated.insert(block);
         }
-        place(&mut state.seen, usize::try_from(offset).unwrap(), data);
-        state.unsure.push(Change::Write(offset, data.to_vec()));
+        place(&mut file.seen, usize::try_from(offset).unwrap(), data);
+        file.unsure.push(Change::Write(offset, data.to_vec()));
         Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.disk.state();
         state.step()?;
-        state.seen.resize(usize::try_from(len).unwrap(), 0);
-        state.allocated.retain(|block| block * BLOCK < len);
-        state.unsure.push(Change::Len(len));
+        let file = &mut state.files[self.number];
+        file.seen.resize(usize::try_from(len).unwrap(), 0);
+        file.allocated.retain(|block| block * BLOCK < len);
+        file.unsure.push(Change::Len(len));
         Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.disk.state();
         state.step()?;
-        state.durable = state.seen.clone();
-        state.unsure.clear();
+        let file = &mut state.files[self.number];
+        file.durable = file.seen.clone();
+        file.unsure.clear();
         Ok(())
     }
 }

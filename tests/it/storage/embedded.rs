@@ -27,8 +27,12 @@ struct InFolder {
 }
 
 fn fresh() -> Arc<dyn Storage> {
+    fresh_with(Options::default())
+}
+
+fn fresh_with(options: Options) -> Arc<dyn Storage> {
     let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder.path().join("store")).unwrap();
+    let store = EmbeddedStorage::open(&folder.path().join("store"), options, clock()).unwrap();
     Arc::new(InFolder { store, _folder: folder })
 }
 
@@ -55,6 +59,13 @@ impl Storage for InFolder {
 }
 
 contract::whole_contract!(fresh());
+
+/// The contract again, where the database takes in what is fresh every few commits.
+mod absorbing {
+    use super::*;
+
+    contract::whole_contract!(fresh_with(Options { journal_bytes: 300, ..Options::default() }));
+}
 
 fn text_of(result: Result<EmbeddedStorage, StorageError>) -> String {
     match result.unwrap_err() {
@@ -84,19 +95,97 @@ fn entries_are_there_after_closing_and_opening() {
 }
 
 #[test]
-fn the_file_is_its_owners_alone_and_nothing_lies_beside_it() {
+fn the_files_are_their_owners_alone_and_one_is_left() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store");
-    let _store = open(&path).unwrap();
-    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let store = open(&folder.path().join("store")).unwrap();
+    run(async { store.commit(batch([put("a", "1")])).await.unwrap() });
+    let files: Vec<_> = folder.path().read_dir().unwrap().map(Result::unwrap).collect();
+    assert_eq!(files.len(), 2);
+    assert!(files.iter().all(|file| file.metadata().unwrap().permissions().mode() & 0o777 == 0o600));
+    drop(store);
     assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+}
+
+/// Copies the files of a store as they are.
+fn copy(from: &Path, to: &Path, endings: &[&str]) {
+    for ending in endings {
+        let [from, to] = [from, to].map(|path| format!("{}{ending}", path.display()));
+        std::fs::copy(from, to).unwrap();
+    }
+}
+
+#[test]
+fn a_copy_of_both_files_is_a_store_and_one_without_its_journal_is_refused() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, whole, half] = ["store", "whole", "half"].map(|name| folder.path().join(name));
+        let store = open(&path).unwrap();
+        for number in 0..10 {
+            store.commit(batch([put(&format!("n/{number}"), "1")])).await.unwrap();
+        }
+        copy(&path, &whole, &["", ".journal"]);
+        copy(&path, &half, &[""]);
+        assert_eq!(names(&open(&whole).unwrap(), "n/", Page::first(20)).await.len(), 10);
+        let text = text_of(open(&half));
+        assert!(text.contains("its journal") && text.contains("is missing"), "{text}");
+    });
+}
+
+#[test]
+fn a_journal_of_a_later_state_is_refused_and_one_of_an_earlier_is_passed_over() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, early, mixed] = ["store", "early", "mixed"].map(|name| folder.path().join(name));
+        let store = open(&path).unwrap();
+        store.commit(batch([put("a", "1")])).await.unwrap();
+        copy(&path, &early, &["", ".journal"]);
+        store.close().await;
+        let store = open(&path).unwrap();
+        store.commit(batch([put("a", "2")])).await.unwrap();
+        copy(&early, &mixed, &[""]);
+        std::fs::copy(folder.path().join("store.journal"), folder.path().join("mixed.journal")).unwrap();
+        let text = text_of(open(&mixed));
+        assert!(text.contains("the journal belongs to a later state"), "{text}");
+
+        copy(&path, &mixed, &[""]);
+        std::fs::copy(folder.path().join("early.journal"), folder.path().join("mixed.journal")).unwrap();
+        assert_eq!(value(&open(&mixed).unwrap(), "a").await.as_deref(), Some("1"), "the database's own state");
+    });
+}
+
+#[test]
+fn damage_inside_the_journal_is_an_error_and_a_torn_end_is_none() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, other] = ["store", "other"].map(|name| folder.path().join(name));
+        let store = open(&path).unwrap();
+        for number in 0..3 {
+            store.commit(batch([put(&format!("n/{number}"), "value")])).await.unwrap();
+        }
+        copy(&path, &other, &["", ".journal"]);
+        let journal = std::fs::read(folder.path().join("other.journal")).unwrap();
+        let frame = journal.len() / 3;
+        let open_with = |at: usize| {
+            let mut damaged = journal.clone();
+            damaged[at] ^= 1;
+            copy(&path, &other, &[""]);
+            std::fs::write(folder.path().join("other.journal"), damaged).unwrap();
+            open(&other)
+        };
+        let text = text_of(open_with(frame - 1));
+        assert!(text.contains("the journal is damaged"), "{text}");
+        let text = text_of(open_with(2 * frame - 1));
+        assert!(text.contains("the journal is damaged"), "{text}");
+        let torn = open_with(journal.len() - 1).unwrap();
+        assert_eq!(names(&torn, "n/", Page::first(5)).await, ["0", "1"]);
+    });
 }
 
 #[test]
 fn an_abandoned_draft_does_not_stand_in_the_way() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("store.new"), "half a store").unwrap();
-    let _store = open(&folder.path().join("store")).unwrap();
+    drop(open(&folder.path().join("store")).unwrap());
     assert_eq!(folder.path().read_dir().unwrap().count(), 1);
 }
 

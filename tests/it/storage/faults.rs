@@ -5,29 +5,34 @@ use std::time::Duration;
 use leasehold::base::time::ManualClock;
 use leasehold::storage::embedded::{EmbeddedStorage, Options};
 
-use super::disk::{Disk, Fault};
+use super::disk::{Disk, Fault, Image};
 use super::embedded::clock;
 use super::*;
 
 struct Bench {
-    disk: Arc<Disk>,
+    disk: Disk,
     clock: Arc<ManualClock>,
     store: EmbeddedStorage,
 }
 
-fn bench(disk: Disk, cache_bytes: usize) -> Bench {
-    let (disk, clock) = (Arc::new(disk), clock());
-    let store = EmbeddedStorage::open_on(disk.clone(), Options { cache_bytes }, clock.clone()).unwrap();
+fn bench(disk: Disk, options: Options) -> Bench {
+    let clock = clock();
+    let store = open(&disk, options, &clock);
     Bench { disk, clock, store }
 }
 
+fn open(disk: &Disk, options: Options, clock: &Arc<ManualClock>) -> EmbeddedStorage {
+    let [medium, journal] = disk.media();
+    EmbeddedStorage::open_on(medium, journal, options, clock.clone()).unwrap()
+}
+
 /// The bytes of a store in which `a` is `1`, with so many entries that their tree has a page below its root.
-fn prepared() -> Vec<u8> {
-    let bench = bench(Disk::default(), CACHE);
+fn prepared() -> Image {
+    let bench = bench(Disk::default(), CACHED);
     let others = (0..500).map(|number| put(&format!("other/{number}"), "0123456789"));
     run(async { bench.store.commit(batch(others.chain([put("a", "1")]))).await.unwrap() });
     drop(bench.store);
-    bench.disk.bytes()
+    bench.disk.image()
 }
 
 fn assert_io(result: &Result<(), StorageError>) {
@@ -38,7 +43,7 @@ fn assert_io(result: &Result<(), StorageError>) {
 fn a_full_disk_refuses_writes_and_goes_on_reading_until_there_is_space() {
     let bytes = prepared();
     run(async {
-        let Bench { disk, clock, store } = bench(Disk::with(bytes), NO_CACHE);
+        let Bench { disk, clock, store } = bench(Disk::with(bytes), UNCACHED);
         disk.set_full(true);
         let large = "v".repeat(1 << 20);
         let mut refused = 0;
@@ -60,7 +65,7 @@ fn a_full_disk_refuses_writes_and_goes_on_reading_until_there_is_space() {
 fn a_dead_device_gives_errors_without_being_asked_each_time_and_is_noticed_when_it_is_back() {
     let bytes = prepared();
     run(async {
-        let Bench { disk, clock, store } = bench(Disk::with(bytes), CACHE);
+        let Bench { disk, clock, store } = bench(Disk::with(bytes), CACHED);
         disk.set_dead(true);
         for _ in 0..5 {
             assert_io(&store.commit(batch([put("a", "2")])).await);
@@ -79,94 +84,48 @@ fn a_dead_device_gives_errors_without_being_asked_each_time_and_is_noticed_when_
 }
 
 #[test]
-fn answers_are_true_wherever_one_step_fails() {
+fn answers_are_true_wherever_a_step_fails() {
     let bytes = prepared();
-    let mut failed = 0;
-    for step in 0.. {
-        let Bench { disk, clock, store } = bench(Disk::with(bytes.clone()), CACHE);
-        disk.fail_after(step, Fault::Once);
-        let is_over = run(async {
-            let seen = record(&store);
-            let first = store.commit(batch([put("a", "2"), put("b", "2")])).await;
-            let expected = if first.is_ok() { Some("2") } else { None };
-            assert_eq!(value(&store, "b").await.as_deref(), expected, "step {step}: {first:?}");
-            assert_eq!(seen.lock().unwrap().len(), usize::from(first.is_ok()), "step {step}");
-            failed += usize::from(first.is_err());
-            let is_over = !disk.has_failed();
-            disk.set_dead(false);
-            clock.advance(Duration::from_secs(5));
-            store.commit(batch([put("c", "3")])).await.unwrap();
-            store.close().await;
-            let again = EmbeddedStorage::open_on(disk.clone(), Options::default(), clock).unwrap();
-            assert_eq!(value(&again, "b").await.as_deref(), expected);
-            assert_eq!(value(&again, "c").await.as_deref(), Some("3"));
-            is_over
-        });
-        if is_over {
-            break;
-        }
-    }
-    assert!(failed > 3, "early steps fail the commit");
-}
-
-#[test]
-fn hooks_hear_of_a_write_that_turns_out_to_be_durable_after_its_error() {
-    let bytes = prepared();
-    let mut late = 0;
-    for step in 0..STEPS_OF_A_COMMIT {
-        let Bench { disk, clock, store } = bench(Disk::with(bytes.clone()), CACHE);
-        run(async {
-            let seen = record(&store);
-            disk.fail_after(step, Fault::Power);
-            let first = store.commit(batch([put("a", "2")])).await;
-            let told = seen.lock().unwrap().len();
-            disk.set_dead(false);
-            clock.advance(Duration::from_secs(5));
-            store.commit(batch([put("b", "2")])).await.unwrap();
-            if value(&store, "a").await.as_deref() == Some("2") && first.is_err() {
-                late += 1;
-                assert!(seen.lock().unwrap().len() > told + 1, "the hook heard of the late write too");
-            }
-        });
-    }
-    assert!(late > 0, "a failure of the last flush leaves the write in sight");
-}
-
-/// A second failure while the group is written once more: the answer says that it knows nothing, and hooks have heard.
-#[test]
-fn an_answer_that_cannot_be_known_says_so() {
-    let bytes = prepared();
-    let mut unknown = 0;
-    for step in 0..STEPS_OF_A_COMMIT {
-        for gap in 0..STEPS_OF_AN_OPENING {
-            let Bench { disk, clock, store } = bench(Disk::with(bytes.clone()), CACHE);
-            run(async {
-                let seen = record(&store);
+    for options in [CACHED, SMALL_JOURNAL, Options { journal_bytes: 1, ..CACHED }] {
+        let mut failed = 0;
+        for step in 0..STEPS {
+            for gap in [None, Some(0), Some(1), Some(4), Some(9)] {
+                let Bench { disk, clock, store } = bench(Disk::with(bytes.clone()), options);
                 disk.fail_after(step, Fault::Once);
-                disk.fail_again_after(gap);
-                let first = store.commit(batch([put("a", "2")])).await;
-                disk.set_dead(false);
-                clock.advance(Duration::from_secs(5));
-                store.commit(batch([put("b", "2")])).await.unwrap();
-                let is_stored = value(&store, "a").await.as_deref() == Some("2");
-                match first {
-                    Ok(()) => assert!(is_stored),
-                    Err(error) if error.to_string().contains("is not known") => unknown += 1,
-                    Err(error) => assert!(!is_stored, "step {step}, {gap}: {error}"),
+                if let Some(gap) = gap {
+                    disk.fail_again_after(gap);
                 }
-                let told = seen.lock().unwrap().iter().flatten().any(|write| write.key().as_str() == "a");
-                assert!(told || !is_stored, "step {step}, {gap}: what is seen was told");
-            });
+                let context = format!("step {step}, {gap:?}, {options:?}");
+                run(async {
+                    let seen = record(&store);
+                    let mut stored = vec![];
+                    for name in ["b/1", "b/2"] {
+                        let first = store.commit(batch([put("a", name), put(name, "2")])).await;
+                        assert_eq!(value(&store, name).await.is_some(), first.is_ok(), "{context}: {first:?}");
+                        failed += usize::from(first.is_err());
+                        stored.extend(first.is_ok().then_some(name));
+                        assert_eq!(seen.lock().unwrap().len(), stored.len(), "{context}");
+                    }
+                    disk.set_dead(false);
+                    clock.advance(Duration::from_secs(5));
+                    store.commit(batch([put("c", "3")])).await.unwrap();
+                    assert_eq!(value(&store, "a").await.as_deref(), stored.last().copied().or(Some("1")));
+                    store.close().await;
+                    let again = open(&disk, options, &clock);
+                    assert_eq!(names(&again, "b/", Page::first(3)).await.len(), stored.len(), "{context}");
+                    assert_eq!(value(&again, "c").await.as_deref(), Some("3"));
+                });
+            }
         }
+        assert!(failed > 5, "early steps fail the commit");
     }
-    assert!(unknown > 0);
 }
 
 #[test]
 fn a_read_that_fails_heals_by_opening_anew() {
     let bytes = prepared();
     run(async {
-        let Bench { disk, clock, store } = bench(Disk::with(bytes), NO_CACHE);
+        let Bench { disk, clock, store } = bench(Disk::with(bytes), UNCACHED);
         disk.set_reads_fail(true);
         assert!(matches!(store.get(&"a".into()).await, Err(StorageError::Io(_))));
         assert_io(&store.commit(batch([put("b", "1")])).await);
@@ -186,7 +145,7 @@ fn what_was_answered_survives_power_loss_at_every_step() {
     let bytes = prepared();
     let mut chance = chance();
     for step in 0.. {
-        let Bench { disk, store, .. } = bench(Disk::with(bytes.clone()), CACHE);
+        let Bench { disk, store, .. } = bench(Disk::with(bytes.clone()), SMALL_JOURNAL);
         disk.fail_after(step, Fault::Power);
         let mut answered = 0;
         run(async {
@@ -208,9 +167,11 @@ fn what_was_answered_survives_power_loss_at_every_step() {
         });
         for _ in 0..IMAGES {
             let disk = Disk::with(disk.after_power_loss(&mut chance));
-            let after = bench(disk, CACHE).store;
+            let Bench { disk: again, store: after, .. } = bench(disk, SMALL_JOURNAL);
             run(async {
                 let x = value(&after, "x").await;
+                let once_more = bench(Disk::with(again.after_power_loss(&mut chance)), CACHED).store;
+                assert_eq!(x, value(&once_more, "x").await, "what was seen once stays");
                 let round: u32 = x.as_ref().map_or(0, |text| text.parse().unwrap());
                 assert!(round == answered || round == answered + 1, "{answered} answered, {round} there, step {step}");
                 assert_eq!(x, value(&after, "y/y").await);
@@ -232,7 +193,7 @@ fn each_batch_of_a_group_survives_power_loss_whole() {
     let bytes = prepared();
     let mut chance = chance();
     for step in 0.. {
-        let Bench { disk, store, .. } = bench(Disk::with(bytes.clone()), CACHE);
+        let Bench { disk, store, .. } = bench(Disk::with(bytes.clone()), SMALL_JOURNAL);
         disk.fail_after(step, Fault::Power);
         let mut answered = vec![];
         run(async {
@@ -248,7 +209,7 @@ fn each_batch_of_a_group_survives_power_loss_whole() {
             }
         });
         for _ in 0..IMAGES {
-            let after = bench(Disk::with(disk.after_power_loss(&mut chance)), CACHE).store;
+            let after = bench(Disk::with(disk.after_power_loss(&mut chance)), SMALL_JOURNAL).store;
             run(async {
                 let left = names(&after, "l/", Page::first(100)).await;
                 assert_eq!(left, names(&after, "r/", Page::first(100)).await, "step {step}");
@@ -270,13 +231,13 @@ fn chance() -> impl FnMut() -> u32 {
     }
 }
 
-const CACHE: usize = 1 << 20;
-/// Every read goes to the disk.
-const NO_CACHE: usize = 0;
-/// Flushes and changes until a group is written once more, and somewhat beyond.
-const STEPS_OF_AN_OPENING: u64 = 20;
-/// More than a commit makes.
-const STEPS_OF_A_COMMIT: u64 = 40;
-const ROUNDS: u32 = 6;
+const CACHED: Options = Options { cache_bytes: 1 << 20, journal_bytes: 1 << 20 };
+/// Every read of the database goes to the disk.
+const UNCACHED: Options = Options { cache_bytes: 0, ..CACHED };
+/// The database takes in what is fresh after every second or third commit.
+const SMALL_JOURNAL: Options = Options { journal_bytes: 8 << 10, ..CACHED };
+/// Changes and flushes of two commits, with all that a journal of one byte makes of them.
+const STEPS: u64 = 60;
+const ROUNDS: u32 = 8;
 /// Disks that one power loss may leave.
 const IMAGES: usize = 4;

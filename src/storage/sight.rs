@@ -1,0 +1,120 @@
+//! What readers of an embedded store see: the database as of a snapshot, and over it what was committed since.
+
+use std::collections::BTreeMap;
+use std::ops::{Bound, ControlFlow};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+
+use super::ordered::Ordered;
+use super::tables::{Entries, Snapshot};
+use super::{StorageError, Stored, Write};
+use crate::base::Key;
+
+/// What was committed and is not in the database yet: values, and `None` where a key was removed.
+pub(super) type Fresh = BTreeMap<Key, Option<Bytes>>;
+
+/// See the module. Replaced when the database has taken in what is fresh, and when it is opened anew.
+#[derive(Debug)]
+pub(super) struct Sight {
+    pub(super) snapshot: Snapshot,
+    /// Guards what is fresh. The writer takes it to add a group, readers for one key, or to copy what is under a prefix:
+    /// some microseconds each. None holds it while the database is read.
+    fresh: Arc<RwLock<Fresh>>,
+}
+
+impl Sight {
+    /// A snapshot, and `fresh` over it.
+    pub(super) fn new(snapshot: Snapshot, fresh: Fresh) -> Self {
+        Self { snapshot, fresh: Arc::new(RwLock::new(fresh)) }
+    }
+
+    /// Another snapshot under what is fresh here.
+    pub(super) fn over(&self, snapshot: Snapshot) -> Self {
+        Self { snapshot, fresh: Arc::clone(&self.fresh) }
+    }
+
+    /// The value at `key`.
+    pub(super) fn value(&self, key: &Key) -> Result<Option<Stored>, StorageError> {
+        let fresh = self.fresh.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
+        match fresh {
+            Some(bytes) => Ok(bytes.map(|bytes| Stored { bytes })),
+            None => {
+                self.snapshot.read(|entries| entries.with(key.as_str(), |bytes| Stored { bytes: Bytes::copy_from_slice(bytes) }))
+            }
+        }
+    }
+
+    /// Runs `read` on the entries; those outside of `prefix` may be missing.
+    pub(super) fn under<T>(
+        &self,
+        prefix: &Key,
+        read: impl FnOnce(&View<'_>) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        let fresh = {
+            let fresh = self.fresh.read().unwrap_or_else(PoisonError::into_inner);
+            let from = fresh.range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded));
+            let under = from.take_while(|(key, _)| key.as_str().starts_with(prefix.as_str()));
+            under.map(|(key, value)| (key.clone(), value.clone())).collect()
+        };
+        self.snapshot.read(|entries| read(&View { fresh: &fresh, entries }))
+    }
+
+    /// Lets readers see `writes`, all at once.
+    pub(super) fn add<'a>(&self, writes: impl Iterator<Item = &'a Write>) {
+        let mut fresh = self.fresh.write().unwrap_or_else(PoisonError::into_inner);
+        writes.for_each(|write| put(&mut fresh, write));
+    }
+
+    /// A copy of what is fresh.
+    pub(super) fn fresh(&self) -> Fresh {
+        self.fresh.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Applies a write to what is fresh.
+pub(super) fn put(fresh: &mut Fresh, write: &Write) {
+    match write {
+        Write::Put(key, bytes) => fresh.insert(key.clone(), Some(bytes.clone())),
+        Write::Delete(key) => fresh.insert(key.clone(), None),
+    };
+}
+
+/// The entries of the database with what is fresh over them.
+pub(super) struct View<'a> {
+    pub(super) fresh: &'a Fresh,
+    pub(super) entries: &'a Entries<'a>,
+}
+
+impl Ordered for View<'_> {
+    fn with<T>(&self, key: &str, visit: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, StorageError> {
+        match self.fresh.get(key) {
+            Some(value) => Ok(value.as_ref().map(|bytes| visit(bytes))),
+            None => self.entries.with(key, visit),
+        }
+    }
+
+    fn walk(&self, start: Bound<&str>, mut visit: impl FnMut(&str, &[u8]) -> ControlFlow<()>) -> Result<(), StorageError> {
+        let mut fresh = self.fresh.range::<str, _>((start, Bound::Unbounded)).peekable();
+        let mut flow = ControlFlow::Continue(());
+        self.entries.walk(start, |key, value| {
+            while let Some((earlier, value)) = fresh.next_if(|(next, _)| next.as_str() < key) {
+                flow = value.as_ref().map_or(flow, |bytes| visit(earlier.as_str(), bytes));
+                flow?;
+            }
+            flow = match fresh.next_if(|(next, _)| next.as_str() == key) {
+                Some((_, Some(bytes))) => visit(key, bytes),
+                Some((_, None)) => ControlFlow::Continue(()),
+                None => visit(key, value),
+            };
+            flow
+        })?;
+        for (key, value) in fresh {
+            if flow.is_break() {
+                break;
+            }
+            flow = value.as_ref().map_or(flow, |bytes| visit(key.as_str(), bytes));
+        }
+        Ok(())
+    }
+}
