@@ -95,8 +95,7 @@ impl JournalFile {
         match opened.and_then(|file| sync_folder(path).map(|()| file)) {
             Ok(file) => Ok(Self { file, path: journal }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StorageError::Unusable(format!(
-                "{} was not closed, and its journal {} is missing: the last changes are in there",
-                path.display(),
+                "it was not closed, and its journal {} is missing: the last changes are in there",
                 journal.display()
             ))),
             Err(error) => Err(unusable(&journal, "cannot be opened", &error)),
