@@ -8,7 +8,7 @@
 //! | 1 | `storage`, `aws`, `config` |
 //! | 2 | `barrier` |
 //! | 3 | `seal`, `policy`, `lease` |
-//! | 4 | `token` |
+//! | 4 | `token`, `identity` |
 //! | 5 | `mount` |
 //! | 6 | `audit`, `engine`, `auth` |
 //! | 7 | `core` |
@@ -26,6 +26,7 @@ pub mod config;
 pub mod core;
 pub mod engine;
 pub mod http;
+pub mod identity;
 pub mod lease;
 pub mod mount;
 pub mod policy;
