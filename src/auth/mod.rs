@@ -1,1 +1,3 @@
 //! Auth methods.
+
+pub mod token;

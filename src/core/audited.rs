@@ -10,9 +10,7 @@ use ring::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::audit::{
-    AuthFacts, HeaderFacts, MountFacts, PolicyResults, Record, Reply, RequestFacts, ResponseFacts, WrapFacts,
-};
+use crate::audit::{AuthFacts, HeaderFacts, MountFacts, PolicyResults, Record, Reply, RequestFacts, ResponseFacts, WrapFacts};
 use crate::barrier::{Barrier, BarrierError, View};
 use crate::base::version;
 use crate::mount::error::listed;
@@ -47,12 +45,7 @@ impl Facts<'_> {
     }
 
     /// Both lines of a request that may not.
-    pub(super) async fn denied(
-        &self,
-        before: Option<&Identified>,
-        was_asked: bool,
-        error: &ApiError,
-    ) -> Result<(), ApiError> {
+    pub(super) async fn denied(&self, before: Option<&Identified>, was_asked: bool, error: &ApiError) -> Result<(), ApiError> {
         if !self.active.audit.is_enabled() {
             return Ok(());
         }
@@ -220,7 +213,8 @@ impl AuditedHeaders {
     pub(super) async fn open(barrier: &Arc<Barrier>) -> Result<Self, BarrierError> {
         let view = barrier.view("core/");
         let rules: Option<HeaderRules> = view.read(HEADERS).await?;
-        let rules = rules.unwrap_or_else(|| HeaderRules(DEFAULT_HEADERS.map(|name| (name.to_owned(), HeaderRule::default())).into()));
+        let rules =
+            rules.unwrap_or_else(|| HeaderRules(DEFAULT_HEADERS.map(|name| (name.to_owned(), HeaderRule::default())).into()));
         Ok(Self { view, now: ArcSwap::from_pointee(rules) })
     }
 

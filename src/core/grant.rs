@@ -43,12 +43,8 @@ pub(super) async fn make(
         Origin::Login => {
             new.display_name = display_name(mount, &grant.display_name);
             if let Some(alias) = &grant.alias {
-                let login = Login {
-                    mount: &mount.id,
-                    mount_accessor: &mount.accessor,
-                    name: &alias.name,
-                    metadata: &alias.metadata,
-                };
+                let login =
+                    Login { mount: &mount.id, mount_accessor: &mount.accessor, name: &alias.name, metadata: &alias.metadata };
                 let known = active.entities.of_login(login, txn).await?;
                 if known.entity.disabled {
                     return Err(super::access::refused());
@@ -129,7 +125,8 @@ fn life(active: &Active, mount: &MountEntry, grant: &Grant, policies: &[String])
         explicit_max_ttl: grant.explicit_max_ttl,
         issued: now,
     };
-    let granted = ttl::ttl(&wish, active.settings.limits(&mount.config), now).map_err(|past| ApiError::invalid(past.to_string()))?;
+    let granted =
+        ttl::ttl(&wish, active.settings.limits(&mount.config), now).map_err(|past| ApiError::invalid(past.to_string()))?;
     Ok((granted.ttl, granted.warnings))
 }
 
@@ -150,4 +147,3 @@ fn display_name(mount: &MountEntry, name: &str) -> String {
     let whole = if name.is_empty() { path } else { format!("{path}-{name}") };
     whole.trim_end_matches('-').to_owned()
 }
-

@@ -133,8 +133,7 @@ impl Routed {
     async fn authorize(self) -> Result<Authorized, Box<Denied>> {
         if self.flags.is_login {
             let operation = self.asked.operation;
-            let authorized =
-                Authorized { routed: self, caller: Caller::default(), operation, verdict: None, before: None };
+            let authorized = Authorized { routed: self, caller: Caller::default(), operation, verdict: None, before: None };
             return Ok(authorized);
         }
         let identified = match self.active.identify(&self.asked).await {

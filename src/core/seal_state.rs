@@ -9,7 +9,9 @@ use crate::barrier::{Barrier, BarrierError, Locked, RootKey};
 use crate::base::{Clock, Secret, Ttl};
 use crate::mount::{ApiError, Registry, Request};
 use crate::policy::builtin::ROOT;
-use crate::seal::{self, Ceremony, InitInput, Kek, Progress, Rekey, RootGeneration, SealConfig, SealError, Share, Step, Unsealing};
+use crate::seal::{
+    self, Ceremony, InitInput, Kek, Progress, Rekey, RootGeneration, SealConfig, SealError, Share, Step, Unsealing,
+};
 use crate::storage::Storage;
 use crate::token::NewToken;
 

@@ -3,12 +3,10 @@
 
 use std::sync::Arc;
 
-use crate::base::{LeaseId, Secret, TokenKey, Ttl};
 use crate::barrier::Txn;
+use crate::base::{LeaseId, Secret, TokenKey, Ttl};
 use crate::lease::{Activation, Issued, LeaseError, When};
-use crate::mount::{
-    ApiError, Asked, Body, Caller, Grant, Mount, Raw, Reply, WrapInfo,
-};
+use crate::mount::{ApiError, Asked, Body, Caller, Grant, Mount, Raw, Reply, WrapInfo};
 use crate::token::TokenInfo;
 
 use super::answer::{Answer, AnswerBody};
@@ -100,7 +98,10 @@ impl Scene<'_> {
                 Draft::Ready
             }
             Body::Wrapped(info) => {
-                return Ok(Settled { is_accepted, ..Settled::envelope(Envelope { wrap_info: Some(*info), ..Envelope::default() }) });
+                return Ok(Settled {
+                    is_accepted,
+                    ..Settled::envelope(Envelope { wrap_info: Some(*info), ..Envelope::default() })
+                });
             }
             Body::Leased(issued, data) => {
                 envelope.data = Data::Object(data);
@@ -188,12 +189,7 @@ impl Scene<'_> {
         Ok(activation)
     }
 
-    async fn make_token(
-        &self,
-        grant: &Grant,
-        warnings: &mut Vec<String>,
-        txn: &mut Txn,
-    ) -> Result<(LoginFacts, Auth), ApiError> {
+    async fn make_token(&self, grant: &Grant, warnings: &mut Vec<String>, txn: &mut Txn) -> Result<(LoginFacts, Auth), ApiError> {
         let mount = self.mount.ok_or_else(ApiError::unsupported_path)?;
         grant::make(self.active, self.asked, &mount.entry, grant, warnings, txn).await
     }

@@ -94,7 +94,9 @@ pub(super) fn presented(asked: &Asked, data: &Map<String, Value>) -> Result<Secr
     match data.get("token") {
         Some(Value::String(text)) if text.is_empty() => Err(bad("empty token in request body")),
         Some(Value::String(text)) => Ok(Secret::from(text.as_str())),
-        Some(Value::Null) | None => asked.token.clone().filter(|token| !token.expose().is_empty()).ok_or_else(|| bad("token is empty")),
+        Some(Value::Null) | None => {
+            asked.token.clone().filter(|token| !token.expose().is_empty()).ok_or_else(|| bad("token is empty"))
+        }
         Some(_) => Err(bad("could not decode token in request body")),
     }
 }

@@ -5,7 +5,6 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-
 use serde::Serialize;
 use serde_json::{Map, Value};
 
