@@ -10,6 +10,7 @@ mod audited;
 mod envelope;
 mod grant;
 mod handle;
+mod lockout;
 mod mounts;
 mod operator;
 mod revoker;
@@ -23,3 +24,5 @@ pub use active::Active;
 pub use answer::{Answer, AnswerBody, Outcome, Refusal};
 pub use seal_state::{Core, CoreError, Initialized};
 pub use settings::Settings;
+
+pub use crate::seal::InitInput;
