@@ -8,10 +8,11 @@
 //! | 1 | `storage`, `aws`, `config` |
 //! | 2 | `barrier` |
 //! | 3 | `seal`, `policy`, `lease` |
-//! | 4 | `token`, `mount` |
-//! | 5 | `audit`, `engine`, `auth` |
-//! | 6 | `core` |
-//! | 7 | `http`, `cli` |
+//! | 4 | `token` |
+//! | 5 | `mount` |
+//! | 6 | `audit`, `engine`, `auth` |
+//! | 7 | `core` |
+//! | 8 | `http`, `cli` |
 
 pub mod base;
 pub mod storage;
