@@ -88,7 +88,7 @@ impl Aws {
     {
         // The SDK's futures are large.
         match timeout(self.clock(), ONE_CALL, Box::pin(send())).await {
-            Some(result) => result.map_err(AwsError::of_sdk),
+            Some(result) => result.map_err(|error| AwsError::of_sdk(action, error)),
             None => Err(AwsError::Unknown { text: format!("{action}: no answer within {} s", ONE_CALL.as_secs()) }),
         }
     }

@@ -7,6 +7,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use super::call::Action;
 use super::http::HttpError;
 
 /// Why a call failed, by what may have happened at AWS.
@@ -34,6 +35,8 @@ pub enum AwsError {
 /// An answer of AWS that says no.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
+    /// What was asked for.
+    pub action: Action,
     /// AWS's code, such as `NoSuchEntity`; empty when the answer had none.
     pub code: String,
     /// AWS's words: names, ARNs, numbers; never a secret.
@@ -61,6 +64,22 @@ impl AwsError {
         match self {
             Self::Refused(refusal) => &refusal.code,
             Self::Unsent { .. } | Self::Unknown { .. } => "",
+        }
+    }
+
+    /// AWS's words, when it answered no.
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Refused(refusal) => &refusal.message,
+            Self::Unsent { .. } | Self::Unknown { .. } => "",
+        }
+    }
+
+    /// What was refused, when AWS answered no.
+    pub fn action(&self) -> Option<Action> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.action),
+            Self::Unsent { .. } | Self::Unknown { .. } => None,
         }
     }
 
@@ -113,7 +132,7 @@ impl AwsError {
     }
 
     /// From what the SDK says. A 5xx is an unknown outcome whatever its code, except a throttling code (§17).
-    pub(super) fn of_sdk<E>(error: SdkError<E, HttpResponse>) -> Self
+    pub(super) fn of_sdk<E>(action: Action, error: SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
@@ -121,7 +140,7 @@ impl AwsError {
             SdkError::ServiceError(answer) => {
                 let (meta, status) = (answer.err().meta(), answer.raw().status().as_u16());
                 let (code, message) = (meta.code().unwrap_or_default(), meta.message().unwrap_or_default());
-                Self::of_answer(status, code, message)
+                Self::of_answer(action, status, code, message)
             }
             SdkError::ConstructionFailure(_) => Self::setting(reasons(&error)),
             SdkError::DispatchFailure(_) => Self::of_dispatch(&error),
@@ -129,7 +148,7 @@ impl AwsError {
                 let (status, text) = (answer.raw().status().as_u16(), reasons(&error));
                 // An answer nobody can read: of a 4xx it is known that nothing was done.
                 if (400..500).contains(&status) {
-                    Self::Refused(Refusal { code: String::new(), message: text, status })
+                    Self::Refused(Refusal { action, code: String::new(), message: text, status })
                 } else {
                     Self::Unknown { text }
                 }
@@ -138,8 +157,8 @@ impl AwsError {
         }
     }
 
-    fn of_answer(status: u16, code: &str, message: &str) -> Self {
-        let refusal = Refusal { code: code.to_owned(), message: message.to_owned(), status };
+    fn of_answer(action: Action, status: u16, code: &str, message: &str) -> Self {
+        let refusal = Refusal { action, code: code.to_owned(), message: message.to_owned(), status };
         if status >= 500 && !THROTTLING.contains(&code) {
             return Self::Unknown { text: refusal.to_string() };
         }
@@ -253,7 +272,7 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, code: &str, message: &str) -> AwsError {
-        AwsError::of_answer(status, code, message)
+        AwsError::of_answer("iam:CreateUser", status, code, message)
     }
 
     #[test]

@@ -19,6 +19,12 @@ pub enum ForeignKind {
     ServiceCredential,
 }
 
+impl ForeignKind {
+    /// All of them, the one that lets a person in first.
+    pub const ALL: [Self; 5] =
+        [Self::LoginProfile, Self::MfaDevice, Self::SshKey, Self::SigningCertificate, Self::ServiceCredential];
+}
+
 /// Something that hangs on a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Foreigner {
@@ -29,15 +35,16 @@ pub struct Foreigner {
 }
 
 impl Aws {
-    /// What of these kinds hangs on a user. A login profile is always named: that there is none shows when it is removed.
-    pub async fn foreigners(&self, user: &str) -> Result<Vec<Foreigner>, AwsError> {
-        let mut all = vec![Foreigner { kind: ForeignKind::LoginProfile, id: String::new() }];
-        let mut add = |kind, ids: Vec<String>| all.extend(ids.into_iter().map(|id| Foreigner { kind, id }));
-        add(ForeignKind::MfaDevice, self.mfa_devices(user).await?);
-        add(ForeignKind::SshKey, self.ssh_keys(user).await?);
-        add(ForeignKind::SigningCertificate, self.signing_certificates(user).await?);
-        add(ForeignKind::ServiceCredential, self.service_credentials(user).await?);
-        Ok(all)
+    /// What of a kind hangs on a user. A login profile is always named: that there is none shows when it is removed.
+    pub async fn foreigners(&self, user: &str, kind: ForeignKind) -> Result<Vec<Foreigner>, AwsError> {
+        let ids = match kind {
+            ForeignKind::LoginProfile => vec![String::new()],
+            ForeignKind::MfaDevice => self.mfa_devices(user).await?,
+            ForeignKind::SshKey => self.ssh_keys(user).await?,
+            ForeignKind::SigningCertificate => self.signing_certificates(user).await?,
+            ForeignKind::ServiceCredential => self.service_credentials(user).await?,
+        };
+        Ok(ids.into_iter().map(|id| Foreigner { kind, id }).collect())
     }
 
     /// Takes one of them away; a virtual MFA device is deleted too.
