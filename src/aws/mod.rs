@@ -1,1 +1,3 @@
 //! What we ask of AWS, and what it answered.
+
+pub mod sandbox;
