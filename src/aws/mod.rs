@@ -16,6 +16,7 @@ mod hosts;
 mod http;
 mod key;
 mod policy;
+pub mod sandbox;
 mod sts;
 mod user;
 
