@@ -10,6 +10,7 @@ mod audited;
 mod envelope;
 mod grant;
 mod handle;
+mod issuers;
 mod mounts;
 mod operator;
 mod revoker;
