@@ -13,6 +13,7 @@
 //! | 6 | `audit`, `engine`, `auth` |
 //! | 7 | `core` |
 //! | 8 | `http`, `cli` |
+//! | 9 | `server` |
 
 pub mod base;
 pub mod storage;
@@ -31,4 +32,5 @@ pub mod lease;
 pub mod mount;
 pub mod policy;
 pub mod seal;
+//pub mod server;
 pub mod token;

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use crate::audit::Broker;
 use crate::barrier::Barrier;
 use crate::base::turns::Turns;
-use crate::base::{Clock, Shutdown, Tasks, TokenKey};
+use crate::base::{Clock, Key, MountId, Shutdown, Tasks, TokenKey};
 use crate::identity::EntityStore;
 use crate::lease::LeaseManager;
 use crate::mount::{ApiError, Deps, MountEntry, Registry, RouteTable};
@@ -17,6 +17,7 @@ use crate::policy::PolicyStore;
 use crate::token::{TokenRecords, TokenStore};
 
 use super::audited::AuditedHeaders;
+use super::lockout::Lockouts;
 use super::mounts::MountTable;
 use super::revoker::CoreRevoker;
 use super::settings::Settings;
@@ -35,6 +36,7 @@ pub struct Active {
     pub(super) audit: Arc<Broker>,
     pub(super) audited_headers: AuditedHeaders,
     pub(super) cluster: Cluster,
+    pub(super) lockouts: Lockouts,
     pub(super) settings: Arc<Settings>,
     pub(super) registry: Arc<Registry>,
     pub(super) clock: Arc<dyn Clock>,
@@ -90,6 +92,7 @@ impl Active {
             audit,
             audited_headers,
             cluster,
+            lockouts: Lockouts::default(),
             settings,
             registry,
             clock,
@@ -102,6 +105,10 @@ impl Active {
         let back = Back::default();
         let _first = back.0.set(Arc::downgrade(&active));
         active.mounts.load(&active, &back).await?;
+        for prefix in ["logical/", "auth/"] {
+            let told = Arc::downgrade(&active);
+            active.barrier.subscribe(prefix, Arc::new(move |key| tell_plugin(&told, prefix, key)));
+        }
         audit_devices::restore(&active).await?;
         Ok(active)
     }
@@ -168,6 +175,15 @@ impl Active {
 impl fmt::Debug for Active {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Active").field("routes", &self.routes).finish_non_exhaustive()
+    }
+}
+
+/// A key of a mount's storage changed: its plugin may have kept something of it.
+fn tell_plugin(active: &Weak<Active>, prefix: &str, key: &Key) {
+    let Some((id, _)) = key.as_str().strip_prefix(prefix).and_then(|rest| rest.split_once('/')) else { return };
+    let Some(active) = active.upgrade() else { return };
+    if let Some(mount) = active.routes.load().by_id(&MountId::new(id)) {
+        mount.plugin.invalidate(key);
     }
 }
 

@@ -16,7 +16,7 @@ use crate::lease::Owner;
 use crate::mount::{ApiError, Asked, Body, Caller, Ctx, EndpointSpec, ErrorKind, Found, Mount, Reply, Request};
 use crate::policy::{Ask, Operation, Verdict};
 
-use super::access::Identified;
+use super::access::{Identified, refused};
 use super::answer::{Answer, Outcome, Refusal};
 use super::audited::Facts;
 use super::settle::{self, Settled};
@@ -299,7 +299,11 @@ impl Audited {
             (Some(mount), Some(found)) => {
                 let mount = Arc::clone(mount);
                 let cx = routed.cx(&mount, authorized.caller.clone(), authorized.operation);
-                mount.plugin.handle(cx, found, data).await
+                if routed.flags.is_login {
+                    login(&routed.active, &mount, cx, found, data).await
+                } else {
+                    mount.plugin.handle(cx, found, data).await
+                }
             }
             (Some(_), None) => Err(ApiError::unsupported_path()),
         };
@@ -356,6 +360,24 @@ impl Flags {
 
 fn is_write(operation: Operation) -> bool {
     matches!(operation, Operation::Create | Operation::Update | Operation::Patch)
+}
+
+/// A login, of somebody who is not locked out.
+async fn login(active: &Active, mount: &Mount, cx: Ctx, found: Found, data: Map<String, Value>) -> Result<Reply, ApiError> {
+    let rule = active.settings.lockout_of(&mount.entry);
+    let name = rule.and_then(|rule| Some((rule, mount.plugin.login_name(cx.rest(), &data)?)));
+    let Some((rule, name)) = name else { return mount.plugin.handle(cx, found, data).await };
+    let id = &mount.entry.id;
+    if active.lockouts.is_locked(id, &name, active.clock.now()) {
+        return Err(refused());
+    }
+    let reply = mount.plugin.handle(cx, found, data).await;
+    match &reply {
+        Err(error) if error.is_bad_credentials => active.lockouts.failed(id, &name, rule, active.clock.now()),
+        Ok(_) => active.lockouts.succeeded(id, &name),
+        Err(_) => {}
+    }
+    reply
 }
 
 /// 404 where a reply says that there is nothing (spec `http-api.md` §5, "Empty rules").

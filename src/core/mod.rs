@@ -11,6 +11,7 @@ mod envelope;
 mod grant;
 mod handle;
 mod issuers;
+mod lockout;
 mod mounts;
 mod operator;
 mod revoker;
@@ -24,3 +25,5 @@ pub use active::Active;
 pub use answer::{Answer, AnswerBody, Outcome, Refusal};
 pub use seal_state::{Core, CoreError, Initialized};
 pub use settings::Settings;
+
+pub use crate::seal::InitInput;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::base::Ttl;
 use crate::base::version::API_LEVEL;
+use crate::config::LockoutConfig;
 use crate::lease::Limits;
 use crate::mount::MountConfig;
 
@@ -24,30 +25,11 @@ pub struct Settings {
     /// Whether `sys/internal/inspect` answers.
     pub introspection_endpoint: bool,
     /// Failed logins lock users out, unless tuned otherwise.
-    pub lockout: Lockout,
+    pub lockout: LockoutConfig,
     /// What `sys/config/state/sanitized` shows.
     pub sanitized: Arc<serde_json::Value>,
     /// Regions and such of the environment, for plugins.
     pub environment: Arc<BTreeMap<String, String>>,
-}
-
-/// When failed logins lock a user out (spec `00-conventions.md`, "User lockout").
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lockout {
-    /// So many failures.
-    pub threshold: u64,
-    /// For so long.
-    pub duration: Ttl,
-    /// Failures are forgotten after so long.
-    pub counter_reset: Ttl,
-    /// Never.
-    pub is_disabled: bool,
-}
-
-impl Default for Lockout {
-    fn default() -> Self {
-        Self { threshold: 5, duration: Ttl::minutes(15), counter_reset: Ttl::minutes(15), is_disabled: false }
-    }
 }
 
 impl Default for Settings {
@@ -59,7 +41,7 @@ impl Default for Settings {
             cluster_name: None,
             raw_storage_endpoint: false,
             introspection_endpoint: false,
-            lockout: Lockout::default(),
+            lockout: LockoutConfig::default(),
             sanitized: Arc::default(),
             environment: Arc::default(),
         }

@@ -1,1 +1,3 @@
 //! Secrets engines.
+
+pub mod aws;
