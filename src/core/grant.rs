@@ -4,7 +4,7 @@ use crate::barrier::Txn;
 use crate::base::{Secret, Timestamp, Ttl};
 use crate::identity::Login;
 use crate::lease::ttl::{self, Wish};
-use crate::mount::{ApiError, Asked, Grant, GrantType, MountEntry, Origin, TokenTypeRule};
+use crate::mount::{ApiError, Asked, ErrorKind, Grant, GrantType, MountEntry, Origin, TokenTypeRule};
 use crate::policy::builtin::{DEFAULT, ROOT, is_unassignable, sanitize};
 use crate::token::{NewToken, TokenInfo, TokenKind};
 
@@ -38,40 +38,36 @@ pub(super) async fn make(
     new.period = grant.period;
     new.renewable = grant.renewable && !ttl.is_zero();
     new.bound_cidrs.clone_from(&grant.bound_cidrs);
+    let is_login = matches!(grant.origin, Origin::Login);
     let mut entity_created = false;
-    match &grant.origin {
-        Origin::Login => {
-            new.display_name = display_name(mount, &grant.display_name);
-            if let Some(alias) = &grant.alias {
-                let login =
-                    Login { mount: &mount.id, mount_accessor: &mount.accessor, name: &alias.name, metadata: &alias.metadata };
-                let known = active.entities.of_login(login, txn).await?;
-                if known.entity.disabled {
-                    return Err(super::access::refused());
-                }
-                entity_created = known.is_new;
-                new.entity_id.clone_from(&known.entity.id);
-            }
+    if let Some(alias) = &grant.alias {
+        let login = Login { mount: &mount.id, mount_accessor: &mount.accessor, name: &alias.name, metadata: &alias.metadata };
+        let known = active.entities.of_login(login, txn).await?;
+        if known.entity.disabled {
+            let text = "entity from given entity alias is disabled";
+            return Err(if is_login { super::access::refused() } else { ApiError::new(ErrorKind::Denied, text) });
         }
+        entity_created = known.is_new;
+        new.entity_id.clone_from(&known.entity.id);
+    }
+    match &grant.origin {
+        Origin::Login => new.display_name = display_name(mount, &grant.display_name),
         Origin::Created(creation) => {
             new.display_name.clone_from(&grant.display_name);
             new.parent = creation.parent.as_ref().map(|parent| parent.key);
             new.path.clone_from(&creation.path);
             new.role.clone_from(&creation.role);
             new.id.clone_from(&creation.id);
-            new.entity_id.clone_from(&creation.entity_id);
+            if grant.alias.is_none() {
+                new.entity_id.clone_from(&creation.entity_id);
+            }
             warnings.extend(creation.warnings.iter().cloned());
         }
     }
     let made = active.tokens.create(&new, txn).await.map_err(of_token)?;
     let auth = shown(&made.info, Some(made.token.clone()), ttl);
-    let facts = LoginFacts {
-        info: made.info,
-        token: made.token,
-        entity_created,
-        no_default_policy: grant.no_default_policy,
-        is_login: matches!(grant.origin, Origin::Login),
-    };
+    let facts =
+        LoginFacts { info: made.info, token: made.token, entity_created, no_default_policy: grant.no_default_policy, is_login };
     Ok((facts, auth))
 }
 

@@ -10,6 +10,7 @@ mod audited;
 mod envelope;
 mod grant;
 mod handle;
+mod issuers;
 mod lockout;
 mod mounts;
 mod operator;

@@ -16,6 +16,7 @@ use crate::storage::Page;
 
 use super::Active;
 use super::active::Back;
+use super::issuers::Methods;
 use super::sys::Sys;
 
 /// The stored table.
@@ -69,7 +70,10 @@ impl Active {
         let view = self.mount_view(&entry);
         let plugin: Arc<dyn Mounted> = match (entry.class, entry.kind.as_str()) {
             (Class::Secret, SYSTEM) => mounted(Sys::new(back.clone())),
-            (Class::Auth, TOKEN) => mounted(TokenAuth::new(Arc::clone(&self.tokens), Arc::clone(&self.policies), view.clone())),
+            (Class::Auth, TOKEN) => {
+                let (tokens, policies) = (Arc::clone(&self.tokens), Arc::clone(&self.policies));
+                mounted(TokenAuth::new(tokens, policies, view.clone(), Arc::new(Methods::new(back.clone()))))
+            }
             (class, kind) => {
                 let opener = self.registry.opener(class, kind);
                 let opener = opener.ok_or_else(|| ApiError::invalid(format!("plugin not found in the catalog: {kind}")))?;

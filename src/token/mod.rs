@@ -143,6 +143,11 @@ impl TokenStore {
         self.records.find_spent_key(key).await
     }
 
+    /// Whether a record is stored at this key, whatever has become of the token.
+    pub async fn exists(&self, key: &TokenKey) -> Result<bool, TokenError> {
+        Ok(self.view.exists(&id(key)).await?)
+    }
+
     /// What a token keeps for itself; wiped when it ends. A batch that writes here expects the token's record at the version
     /// its holder was read at.
     pub fn cubbyhole(&self, key: &TokenKey) -> View {
