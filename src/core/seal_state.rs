@@ -155,6 +155,13 @@ impl Core {
         }
     }
 
+    /// Returns when nothing that is due is left to be tried now; at once while sealed. For those who move the clock.
+    pub async fn settled(&self) {
+        if let Some(active) = self.active() {
+            active.leases.settled().await;
+        }
+    }
+
     /// How far unsealing has come.
     pub fn unseal_progress(&self) -> Progress {
         self.ceremonies().unsealing.progress()
