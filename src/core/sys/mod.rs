@@ -1,12 +1,21 @@
 //! The mount `sys/`: the server itself, behind the same steps as every other mount.
 
 pub(super) mod audit_devices;
+mod audited_headers;
+mod capabilities;
 pub(super) mod cluster;
 pub(super) mod help;
+mod leases;
+mod password_policies;
+mod policies;
+mod wrapping;
+
+use std::sync::Arc;
 
 use crate::barrier::View;
 use crate::mount::{ApiError, Deps, Plugin, Table};
 
+use super::Active;
 use super::active::Back;
 
 /// See the module.
@@ -20,6 +29,11 @@ impl Sys {
     pub(super) fn new(back: Back) -> Self {
         Self { back }
     }
+
+    /// The server; there is none any more while it is being sealed.
+    fn active(&self) -> Result<Arc<Active>, ApiError> {
+        self.back.active()
+    }
 }
 
 impl Plugin for Sys {
@@ -30,5 +44,13 @@ impl Plugin for Sys {
         Err(ApiError::invalid("mount type of \"system\" is not mountable"))
     }
 
-    fn endpoints(_: &mut Table<Self>) {}
+    fn endpoints(table: &mut Table<Self>) {
+        audit_devices::endpoints(table);
+        audited_headers::endpoints(table);
+        capabilities::endpoints(table);
+        leases::endpoints(table);
+        password_policies::endpoints(table);
+        policies::endpoints(table);
+        wrapping::endpoints(table);
+    }
 }
