@@ -20,8 +20,8 @@ use super::audited::AuditedHeaders;
 use super::mounts::MountTable;
 use super::revoker::CoreRevoker;
 use super::settings::Settings;
-use super::sys::audit_devices;
 use super::sys::cluster::Cluster;
+use super::sys::{audit_devices, config, keys};
 
 /// See the module. Dropped with the last request that holds it.
 pub struct Active {
@@ -35,6 +35,7 @@ pub struct Active {
     pub(super) audit: Arc<Broker>,
     pub(super) audited_headers: AuditedHeaders,
     pub(super) cluster: Cluster,
+    pub(super) key_watch: keys::Watch,
     pub(super) settings: Arc<Settings>,
     pub(super) registry: Arc<Registry>,
     pub(super) clock: Arc<dyn Clock>,
@@ -90,6 +91,7 @@ impl Active {
             audit,
             audited_headers,
             cluster,
+            key_watch: keys::Watch::default(),
             settings,
             registry,
             clock,
@@ -103,6 +105,7 @@ impl Active {
         let _first = back.0.set(Arc::downgrade(&active));
         active.mounts.load(&active, &back).await?;
         audit_devices::restore(&active).await?;
+        config::note_version(&active).await?;
         Ok(active)
     }
 
@@ -158,6 +161,7 @@ impl Active {
     }
 
     async fn tick(&self) {
+        keys::watch(self).await;
         let mounts: Vec<_> = self.routes.load().mounts().cloned().collect();
         for mount in mounts {
             mount.plugin.tick().await;

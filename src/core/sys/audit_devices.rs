@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::audit::{AuditError, DeviceConfig, fresh_salt};
 use crate::barrier::View;
@@ -20,7 +20,7 @@ use crate::mount::field::{Flag, Pairs, Text};
 use crate::mount::{ApiError, Ctx, Named, Nothing, Reply, Table};
 use crate::storage::Page;
 
-use super::Sys;
+use super::{Sys, data};
 
 pub(super) fn endpoints(table: &mut Table<Sys>) {
     table.at("audit", "All audit devices.").read(list).sudo().top();
@@ -105,7 +105,7 @@ async fn enable(sys: Arc<Sys>, _: Ctx, input: Enable) -> Result<Reply, ApiError>
     };
     let _one_at_a_time = active.admin.lock().await;
     let salt = fresh_salt();
-    active.audit.enable(config.clone(), &salt).await.map_err(refused)?;
+    active.audit.enable(config.clone(), &salt).await.map_err(|error| refused(&error))?;
     let mut txn = active.barrier.txn();
     txn.put(&devices(&active), &config.id, &config)?.put(&salts(&active), &salt_key(&config.id), &Salt { salt })?;
     if let Err(error) = txn.commit().await {
@@ -138,14 +138,14 @@ async fn hash(sys: Arc<Sys>, _: Ctx, input: Hash) -> Result<Reply, ApiError> {
         return Err(ApiError::invalid("the \"input\" parameter is empty"));
     }
     let path = MountPath::parse(&input.path)?;
-    let hash = sys.active()?.audit.hash(path.as_str(), &input.input).map_err(refused)?;
-    Ok(Reply::data(Map::from_iter([("hash".to_owned(), json!(hash))])))
+    let hash = sys.active()?.audit.hash(path.as_str(), &input.input).map_err(|error| refused(&error))?;
+    Ok(data([("hash", json!(hash))]))
 }
 
 async fn restore_one(active: &Active, config: &DeviceConfig) -> Result<(), ApiError> {
     let salt: Option<Salt> = salts(active).read(&salt_key(&config.id)).await?;
     let salt = salt.ok_or_else(|| ApiError::internal("its salt is gone"))?;
-    active.audit.restore(config.clone(), &salt.salt).await.map_err(refused)
+    active.audit.restore(config.clone(), &salt.salt).await.map_err(|error| refused(&error))
 }
 
 /// The stored table; operators have a handful of devices.
@@ -175,7 +175,7 @@ fn salt_key(id: &str) -> String {
     format!("{id}/salt")
 }
 
-fn refused(error: AuditError) -> ApiError {
+fn refused(error: &AuditError) -> ApiError {
     ApiError::invalid(error.to_string())
 }
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, json};
+use serde_json::json;
 
 use crate::core::audited::{HeaderRule, HeaderRules};
 use crate::mount::field::Flag;
 use crate::mount::{ApiError, Ctx, Named, Nothing, Reply, Table};
 
-use super::Sys;
+use super::{Sys, data};
 
 pub(super) fn endpoints(table: &mut Table<Sys>) {
     table.at("config/auditing/request-headers", "Request headers that are audited.").read(list).sudo().top();
@@ -35,14 +35,14 @@ struct Write {
 
 async fn list(sys: Arc<Sys>, _: Ctx, _: Nothing) -> Result<Reply, ApiError> {
     let rules = sys.active()?.audited_headers.load();
-    Ok(Reply::data(Map::from_iter([("headers".to_owned(), json!(*rules))])))
+    Ok(data([("headers", json!(*rules))]))
 }
 
 async fn read(sys: Arc<Sys>, _: Ctx, input: Named) -> Result<Reply, ApiError> {
     let rules = sys.active()?.audited_headers.load();
     let rule = rules.0.get(&input.name.to_lowercase()).copied();
     let rule = rule.ok_or_else(|| ApiError::invalid("Could not find header in config"))?;
-    Ok(Reply::data(Map::from_iter([(input.name, json!(rule))])))
+    Ok(data([(input.name.as_str(), json!(rule))]))
 }
 
 async fn write(sys: Arc<Sys>, _: Ctx, input: Write) -> Result<Reply, ApiError> {

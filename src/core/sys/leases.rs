@@ -13,7 +13,7 @@ use crate::lease::{How, Lease, LeaseError, Terms, When};
 use crate::mount::field::{Flag, Text};
 use crate::mount::{ApiError, Body, Ctx, ErrorKind, Named, Nothing, Renewed, Reply, Table};
 
-use super::Sys;
+use super::{Sys, data};
 
 pub(super) fn endpoints(table: &mut Table<Sys>) {
     table.at("leases", "Leases that need an operator.").read(irrevocable).sudo();
@@ -183,8 +183,7 @@ async fn count(sys: Arc<Sys>, _: Ctx, input: Count) -> Result<Reply, ApiError> {
     let counts = active.leases.count_irrevocable().await?;
     let total: u64 = counts.values().sum();
     let counts: Map<String, Value> = counts.into_iter().map(|(mount, count)| (accessor(&active, &mount), json!(count))).collect();
-    let data = [("lease_count".to_owned(), json!(total)), ("counts".to_owned(), Value::Object(counts))];
-    Ok(Reply::data(data.into_iter().collect()))
+    Ok(data([("lease_count", json!(total)), ("counts", Value::Object(counts))]))
 }
 
 async fn irrevocable(sys: Arc<Sys>, _: Ctx, input: Irrevocable) -> Result<Reply, ApiError> {
@@ -197,8 +196,7 @@ async fn irrevocable(sys: Arc<Sys>, _: Ctx, input: Irrevocable) -> Result<Reply,
         .iter()
         .map(|lease| json!({ "lease_id": lease.id.as_str(), "mount_id": accessor(&active, &lease.mount), "error": lease.error }))
         .collect();
-    let data = [("lease_count".to_owned(), json!(shown.len())), ("leases".to_owned(), Value::Array(shown))];
-    let reply = Reply::data(data.into_iter().collect());
+    let reply = data([("lease_count", json!(shown.len())), ("leases", Value::Array(shown))]);
     Ok(if is_cut { reply.warn(CUT) } else { reply })
 }
 
@@ -251,15 +249,14 @@ impl Facts {
     }
 
     fn shown(&self, id: &LeaseId) -> Reply {
-        let data = [
+        data([
             ("id", json!(id.as_str())),
             ("issue_time", json!(self.issued.rfc3339())),
             ("expire_time", json!(self.end.map(Timestamp::rfc3339))),
             ("last_renewal", json!(self.last_renewal.map(Timestamp::rfc3339))),
             ("renewable", json!(self.renewable)),
             ("ttl", json!(self.ttl)),
-        ];
-        Reply::data(data.map(|(key, value)| (key.to_owned(), value)).into_iter().collect())
+        ])
     }
 }
 

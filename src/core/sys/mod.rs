@@ -4,16 +4,24 @@ pub(super) mod audit_devices;
 mod audited_headers;
 mod capabilities;
 pub(super) mod cluster;
+pub(super) mod config;
 pub(super) mod help;
+mod inspect;
+pub(super) mod keys;
 mod leases;
+mod openapi;
 mod password_policies;
 mod policies;
+mod raw;
+mod tools;
 mod wrapping;
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::barrier::View;
-use crate::mount::{ApiError, Deps, Plugin, Table};
+use crate::mount::{ApiError, Deps, Plugin, Reply, Table};
 
 use super::Active;
 use super::active::Back;
@@ -48,9 +56,20 @@ impl Plugin for Sys {
         audit_devices::endpoints(table);
         audited_headers::endpoints(table);
         capabilities::endpoints(table);
+        config::endpoints(table);
+        inspect::endpoints(table);
+        keys::endpoints(table);
         leases::endpoints(table);
+        openapi::endpoints(table);
         password_policies::endpoints(table);
         policies::endpoints(table);
+        raw::endpoints(table);
+        tools::endpoints(table);
         wrapping::endpoints(table);
     }
+}
+
+/// A reply of these fields.
+fn data<const N: usize>(fields: [(&str, Value); N]) -> Reply {
+    Reply::data(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }

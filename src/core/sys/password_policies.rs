@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, json};
+use serde_json::json;
 
 use crate::mount::field::Text;
 use crate::mount::{ApiError, Ctx, ErrorKind, Named, Nothing, Reply, Table};
 use crate::policy::PolicyStoreError;
 
-use super::Sys;
+use super::{Sys, data};
 
 pub(super) fn endpoints(table: &mut Table<Sys>) {
     table.at("policies/password/", "Names of all password policies.").list(list);
@@ -37,12 +37,12 @@ async fn list(sys: Arc<Sys>, _: Ctx, _: Nothing) -> Result<Reply, ApiError> {
 
 async fn read(sys: Arc<Sys>, _: Ctx, input: Named) -> Result<Reply, ApiError> {
     let text = sys.active()?.policies.read_password(&input.name).await?.ok_or_else(absent)?;
-    Ok(Reply::data(Map::from_iter([("policy".to_owned(), json!(text))])))
+    Ok(data([("policy", json!(text))]))
 }
 
 async fn generate(sys: Arc<Sys>, _: Ctx, input: Named) -> Result<Reply, ApiError> {
     let password = sys.active()?.policies.generate_password(&input.name).await.map_err(listed)?.ok_or_else(absent)?;
-    Ok(Reply::data(Map::from_iter([("password".to_owned(), json!(password.expose()))])))
+    Ok(data([("password", json!(password.expose()))]))
 }
 
 async fn write(sys: Arc<Sys>, _: Ctx, input: Write) -> Result<Reply, ApiError> {

@@ -10,7 +10,7 @@ use crate::mount::field::Text;
 use crate::mount::{ApiError, Body, Ctx, Named, Nothing, Reply, Table};
 use crate::policy::builtin::normal_name;
 
-use super::Sys;
+use super::{Sys, data};
 
 pub(super) fn endpoints(table: &mut Table<Sys>) {
     table.at("policies/acl/", "Names of all policies.").read(list).list(list);
@@ -82,8 +82,7 @@ async fn delete(sys: Arc<Sys>, _: Ctx, input: Named) -> Result<Reply, ApiError> 
 async fn show(sys: &Sys, name: &str, text_key: &str) -> Result<Reply, ApiError> {
     check_name(name)?;
     let Some(text) = sys.active()?.policies.read(name).await? else { return Ok(Reply::empty()) };
-    let data = [("name".to_owned(), json!(normal_name(name))), (text_key.to_owned(), json!(text))];
-    Ok(Reply::data(data.into_iter().collect()))
+    Ok(data([("name", json!(normal_name(name))), (text_key, json!(text))]))
 }
 
 async fn store(sys: &Sys, name: &str, text: Option<Text>, mut warnings: Vec<String>) -> Result<Reply, ApiError> {

@@ -11,7 +11,7 @@ use crate::core::wrapping::{self, Inner};
 use crate::mount::{ApiError, Body, Ctx, Raw, Reply, Table, Whole};
 use crate::token::{TokenError, TokenInfo};
 
-use super::Sys;
+use super::{Sys, data};
 
 pub(super) fn endpoints(table: &mut Table<Sys>) {
     table.at("wrapping/wrap", "Wraps what it is given.").update(wrap).top().lenient();
@@ -32,12 +32,11 @@ async fn lookup(sys: Arc<Sys>, cx: Ctx, input: Whole) -> Result<Reply, ApiError>
     let token = wrapping::presented(&cx.asked, &input.data)?;
     let info = wrapping::find(&active, token.expose()).await?;
     let facts = wrapping::facts(&active, &info).await?;
-    let data = [
+    Ok(data([
         ("creation_ttl", json!(facts.creation_ttl)),
         ("creation_time", json!(facts.creation_time)),
         ("creation_path", json!(facts.creation_path)),
-    ];
-    Ok(Reply::data(data.map(|(key, value)| (key.to_owned(), value)).into_iter().collect()))
+    ]))
 }
 
 async fn unwrap(sys: Arc<Sys>, cx: Ctx, input: Whole) -> Result<Reply, ApiError> {
