@@ -173,7 +173,11 @@ impl AwsSecrets {
         let root = self.view.read::<Root>(ROOT).await?.unwrap_or_default();
         let template = Template::parse(&root.username_template)
             .map_err(|error| ApiError::fault(format!("unable to initialize username template: {error}")))?;
-        let outside = self.outside.get_or_try_init(|| self.reach_out()).await?;
+        let outside = self.outside.get_or_try_init(async || {
+            let environment = environment(&self.deps.environment);
+            Outside::new(Arc::clone(&self.deps.clock), environment).map_err(ApiError::internal)
+        });
+        let outside = outside.await?;
         let aws = outside.connect(&root.settings()).await.map_err(|error| shown("", &error))?;
         let mut generation = root.generation.to_string();
         if root.uses_chain() {
@@ -188,11 +192,6 @@ impl AwsSecrets {
             }
         }
         Ok(connection)
-    }
-
-    async fn reach_out(&self) -> Result<Outside, ApiError> {
-        let environment = environment(&self.deps.environment);
-        Outside::new(Arc::clone(&self.deps.clock), environment).map_err(ApiError::internal)
     }
 
     fn forget_connection(&self) {
@@ -229,3 +228,7 @@ fn environment(all: &BTreeMap<String, String>) -> AwsEnvironment {
 /// Where the credential chain may be led.
 const ENDPOINTS: &[&str] =
     &["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_EC2_METADATA_SERVICE_ENDPOINT"];
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;
