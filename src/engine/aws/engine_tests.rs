@@ -345,3 +345,76 @@ async fn roles_are_listed_read_and_deleted() {
     }
     assert!(matches!(world.ask(Operation::Read, "roles/deploy", Value::Null).await.unwrap().body, Body::Empty));
 }
+
+#[tokio::test]
+async fn a_user_half_made_when_the_server_dies_is_gone_soon_after_it_starts() {
+    for action in ["CreateUser", "PutUserPolicy", "CreateAccessKey"] {
+        let world = plain().await;
+        world.sandbox.faults().next(action, Effect::ExecuteThenHang);
+        world.issue_until_it_hangs("creds/deploy").await;
+        assert_eq!(world.sandbox.users().len(), 1);
+        let world = world.crash().await;
+        world.until(10, |world| world.sandbox.users().is_empty() && world.lease_keys() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn credentials_outlive_a_restart_and_end_after_it() {
+    let world = plain().await;
+    let (lease, _) = world.issue("creds/deploy", Value::Null).await.unwrap();
+    let world = world.crash().await;
+    world.manager.settled().await;
+    assert_eq!(world.sandbox.users().len(), 1);
+    world.drive(world.manager.revoke(&lease.id, When::Waited)).await.unwrap();
+    assert_eq!((world.sandbox.users().len(), world.lease_keys()), (0, 0));
+}
+
+/// Whatever goes wrong with one call, in the end nothing is left, outside or inside.
+#[tokio::test]
+async fn one_fault_anywhere_leaves_nothing_behind() {
+    let effects = [
+        Effect::DropBefore,
+        Effect::ExecuteThenDropReply,
+        Effect::ExecuteThen500,
+        Effect::Fail500,
+        Effect::Throttle,
+        Effect::Refuse(Failure::new(403, "AccessDenied", "no")),
+    ];
+    let actions = [
+        "GetCallerIdentity",
+        "CreateUser",
+        "AttachUserPolicy",
+        "PutUserPolicy",
+        "AddUserToGroup",
+        "CreateAccessKey",
+        "DeleteAccessKey",
+        "ListAccessKeys",
+        "ListGroupsForUser",
+        "RemoveUserFromGroup",
+        "ListAttachedUserPolicies",
+        "DetachUserPolicy",
+        "ListUserPolicies",
+        "DeleteUserPolicy",
+        "DeleteUser",
+    ];
+    let world = world_with(json!({
+        "credential_type": "iam_user", "policy_document": DOCUMENT, "policy_arns": ADMIN, "iam_groups": "g",
+    }))
+    .await;
+    world.sandbox.create_group("g", &[], &[]).unwrap();
+    for action in actions {
+        for effect in &effects {
+            let before = world.times("CreateUser");
+            world.sandbox.faults().next(action, effect.clone());
+            if let Ok((lease, _)) = world.issue("creds/deploy", Value::Null).await {
+                // What cannot be ended now is on its own.
+                let _later = world.drive(world.manager.revoke(&lease.id, When::Waited)).await;
+            }
+            world.live_until_clean().await;
+            let created = world.times("CreateUser") - before;
+            let most = if action == "CreateUser" && *effect == Effect::Throttle { 2 } else { 1 };
+            assert!(created <= most, "{action}, {effect:?}: {created} creations");
+            world.sandbox.faults().clear();
+        }
+    }
+}

@@ -30,6 +30,8 @@ pub(super) struct World {
     barrier: Arc<Barrier>,
     mounted: Arc<dyn Mounted>,
     entry: Arc<MountEntry>,
+    root: RootKey,
+    shutdown: Shutdown,
 }
 
 struct NoTokens;
@@ -73,15 +75,27 @@ impl World {
 
     /// AWS's clock is so many seconds ahead.
     pub(super) async fn with_clocks_apart(ahead: u64) -> Self {
-        let (tasks, shutdown) = (Tasks::default(), Shutdown::new());
         let clock = Arc::new(ManualClock::at(START));
         let theirs = if ahead == 0 { Arc::clone(&clock) } else { Arc::new(ManualClock::at(START.plus(Ttl::seconds(ahead)))) };
-        let sandbox = Sandbox::start(theirs, &tasks, &shutdown).await.unwrap();
+        let sandbox = Sandbox::start(theirs, &Tasks::default(), &Shutdown::new()).await.unwrap();
         let (storage, root) = (MemoryStorage::new(), RootKey::generate());
         let batch = Locked::new(Arc::new(storage.clone())).create(&root, START).unwrap();
         storage.commit(batch).await.unwrap();
-        let barrier = Locked::new(Arc::new(storage.clone())).unlock(&root).await.unwrap();
         let entry = Arc::new(MountEntry::new(Class::Secret, MountPath::parse("aws/").unwrap(), "aws"));
+        let world = Self::start(storage, root, clock, sandbox, entry).await;
+        world.configure().await;
+        world
+    }
+
+    async fn start(
+        storage: MemoryStorage,
+        root: RootKey,
+        clock: Arc<ManualClock>,
+        sandbox: Sandbox,
+        entry: Arc<MountEntry>,
+    ) -> Self {
+        let (tasks, shutdown) = (Tasks::default(), Shutdown::new());
+        let barrier = Locked::new(Arc::new(storage.clone())).unlock(&root).await.unwrap();
         let deps = Deps {
             clock: clock.clone(),
             tasks: tasks.clone(),
@@ -96,10 +110,24 @@ impl World {
         let mounted = opener(barrier.view("mount/aws/"), deps).await.unwrap();
         let manager = LeaseManager::new(&barrier, clock.clone(), tasks.clone(), Arc::new(NoTokens));
         let ends = Ends { mounted: Arc::clone(&mounted), entry: Arc::clone(&entry), clock: Arc::clone(&clock) };
-        tasks.spawn(Arc::clone(&manager).run(Arc::new(ends), shutdown));
-        let world = Self { sandbox, clock, manager, storage, barrier, mounted, entry };
-        world.configure().await;
-        world
+        tasks.spawn(Arc::clone(&manager).run(Arc::new(ends), shutdown.clone()));
+        Self { sandbox, clock, manager, storage, barrier, mounted, entry, root, shutdown }
+    }
+
+    /// The process dies; another one starts on what is durable.
+    pub(super) async fn crash(self) -> Self {
+        let storage = self.storage.reopen();
+        self.shutdown.cancel();
+        Self::start(storage, self.root, self.clock, self.sandbox, self.entry).await
+    }
+
+    /// Begins an issue of which nobody waits for the end, until a call of it hangs.
+    pub(super) async fn issue_until_it_hangs(&self, path: &str) {
+        let issue = self.issue(path, Value::Null);
+        tokio::select! {
+            _ = issue => panic!("it does not hang"),
+            () = self.sandbox.faults().until_hanging(1) => {}
+        }
     }
 
     async fn configure(&self) {
@@ -202,5 +230,18 @@ impl World {
             real.sleep(Duration::from_millis(5)).await;
             self.clock.advance(Duration::from_millis(50));
         }
+    }
+
+    /// Lets the time of horizons pass until nothing is left.
+    pub(super) async fn live_until_clean(&self) {
+        let is_clean = || self.sandbox.users().is_empty() && self.lease_keys() == 0;
+        for _ in 0..80 {
+            self.drive(self.manager.settled()).await;
+            if is_clean() {
+                return;
+            }
+            self.clock.advance(Duration::from_secs(61));
+        }
+        panic!("left: {:?}, {} keys", self.sandbox.users(), self.lease_keys());
     }
 }
