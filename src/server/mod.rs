@@ -20,7 +20,7 @@ use crate::config::log::Log;
 use crate::config::{Environment, Flags, ServerConfig, StorageConfig, Warning};
 use crate::core::{Core, Settings};
 use crate::engine;
-use crate::http::{App as _, Listeners, Server};
+use crate::http::{App as _, Listeners, ReloadHook, Server};
 use crate::mount::Registry;
 use crate::storage::Storage;
 use crate::storage::embedded::{EmbeddedStorage, Options};
@@ -82,12 +82,13 @@ async fn serve(
     let certificates = listeners.reloader();
     let (tasks, shutdown) = (Tasks::default(), Shutdown::new());
     let again = log.clone();
-    let reload = Arc::new(move || {
+    let reload: ReloadHook = Box::new(move || {
         certificates.reload();
         again.reopen();
+        Box::pin(std::future::ready(()))
     });
-    let server = Server::new(Arc::clone(&core), reload);
-    listeners.serve(&server.service(), &clock, &tasks, &shutdown);
+    let server = Server::new(Arc::clone(&core), vec![reload]);
+    listeners.serve(&server, &clock, &tasks, &shutdown);
     tracing::info!(
         version = version::VERSION, commit = version::COMMIT, api = %core.settings().version, storage = config.storage.kind(),
         "Leasehold {} has started", version::VERSION
