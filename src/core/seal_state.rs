@@ -29,7 +29,7 @@ pub struct Core {
     registry: Arc<Registry>,
     clock: Arc<dyn Clock>,
     /// One of initialising, unsealing, sealing at a time; held across their storage calls, never taken by requests.
-    admin: tokio::sync::Mutex<()>,
+    pub(super) admin: tokio::sync::Mutex<()>,
     /// Shares that were sent so far. Guards a few texts; operators wait for each other; held for an arithmetic of microseconds.
     ceremonies: Mutex<Ceremonies>,
 }
