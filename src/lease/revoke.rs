@@ -269,13 +269,16 @@ impl LeaseManager {
     }
 
     async fn wait_for_all(&self, ids: &[LeaseId], at: &mut u64, total: u64, force: bool) -> Result<(), LeaseError> {
-        let waits = ids.iter().map(|id| async move { (id, self.wait_for(id, force).await) });
+        let waits = ids.iter().cloned().map(|id| async move {
+            let result = self.wait_for(&id, force).await;
+            (id, result)
+        });
         let mut results = stream::iter(waits).buffered(WAITS);
         while let Some((id, result)) = results.next().await {
             *at += 1;
             match result {
                 Err(LeaseError::Refused(cause)) => {
-                    return Err(LeaseError::RefusedAmong { id: id.clone(), at: *at, of: total.max(*at), cause });
+                    return Err(LeaseError::RefusedAmong { id, at: *at, of: total.max(*at), cause });
                 }
                 result => result?,
             }

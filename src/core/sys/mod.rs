@@ -1,8 +1,15 @@
 //! The mount `sys/`: the server itself, behind the same steps as every other mount.
 
 pub(super) mod audit_devices;
+mod auth;
 pub(super) mod cluster;
 pub(super) mod help;
+mod mount_info;
+mod mount_input;
+mod mounts;
+mod remount;
+mod tune;
+mod ui;
 
 use crate::barrier::View;
 use crate::mount::{ApiError, Deps, Plugin, Table};
@@ -30,5 +37,10 @@ impl Plugin for Sys {
         Err(ApiError::invalid("mount type of \"system\" is not mountable"))
     }
 
-    fn endpoints(_: &mut Table<Self>) {}
+    fn endpoints(table: &mut Table<Self>) {
+        mounts::endpoints(table);
+        auth::endpoints(table);
+        remount::endpoints(table);
+        ui::endpoints(table);
+    }
 }
