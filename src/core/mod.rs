@@ -30,5 +30,3 @@ pub use operator::{
 };
 pub use seal_state::{Core, CoreError, Initialized};
 pub use settings::Settings;
-
-pub use crate::seal::InitInput;

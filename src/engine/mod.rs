@@ -1,3 +1,5 @@
 //! Secrets engines.
 
 pub mod aws;
+pub mod identity;
+pub mod inert;

@@ -3,6 +3,7 @@
 pub(super) mod audit_devices;
 mod audited_headers;
 mod capabilities;
+mod auth;
 pub(super) mod cluster;
 pub(super) mod config;
 pub(super) mod help;
@@ -19,6 +20,12 @@ mod wrapping;
 use std::sync::Arc;
 
 use serde_json::Value;
+mod mount_info;
+mod mount_input;
+mod mounts;
+mod remount;
+mod tune;
+mod ui;
 
 use crate::barrier::View;
 use crate::mount::{ApiError, Deps, Plugin, Reply, Table};
@@ -66,6 +73,10 @@ impl Plugin for Sys {
         raw::endpoints(table);
         tools::endpoints(table);
         wrapping::endpoints(table);
+        mounts::endpoints(table);
+        auth::endpoints(table);
+        remount::endpoints(table);
+        ui::endpoints(table);
     }
 }
 
