@@ -11,22 +11,16 @@ pub(super) fn missing(entries: &[MountEntry]) -> Result<Vec<MountEntry>, ApiErro
 
 fn entry(class: Class, path: &str, kind: &str) -> Result<MountEntry, ApiError> {
     let mut entry = MountEntry::new(class, MountPath::parse(path)?, kind);
-    match kind {
-        SYSTEM => {
-            entry.description = "the server itself: policies, mounts, audit, seal".to_owned();
-            entry.config.passthrough_request_headers = Some(vec!["Accept".to_owned()]);
-            entry.seal_wrap = true;
-        }
-        IDENTITY => {
-            entry.description = "who somebody is, whatever he logs in with".to_owned();
-            entry.config.passthrough_request_headers = Some(vec!["Authorization".to_owned()]);
-        }
-        CUBBYHOLE => {
-            entry.description = "each token's own storage, which ends with it".to_owned();
-            entry.local = true;
-        }
-        _ => entry.description = "tokens: made, looked up, renewed, revoked".to_owned(),
-    }
+    let (description, header) = match kind {
+        SYSTEM => ("the server itself: policies, mounts, audit, seal", Some("Accept")),
+        IDENTITY => ("who somebody is, whatever he logs in with", Some("Authorization")),
+        CUBBYHOLE => ("each token's own storage, which ends with it", None),
+        _ => ("tokens: made, looked up, renewed, revoked", None),
+    };
+    description.clone_into(&mut entry.description);
+    entry.config.passthrough_request_headers = header.map(|header| vec![header.to_owned()]);
+    entry.seal_wrap = kind == SYSTEM;
+    entry.local = kind == CUBBYHOLE;
     Ok(entry)
 }
 
