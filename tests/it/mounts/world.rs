@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use leasehold::barrier::View;
 use leasehold::base::time::ManualClock;
-use leasehold::base::{ApiPath, Clock, RequestId, Secret, Timestamp, Ttl};
+use leasehold::base::{ApiPath, RequestId, Secret, Timestamp, Ttl};
 use leasehold::core::{AnswerBody, Core, InitInput, Settings};
 use leasehold::lease::{Leased, RevokeError, Revoked, Terms};
 use leasehold::mount::{
@@ -36,8 +36,6 @@ pub(super) struct Outside {
 pub(super) struct OutsideState {
     pub(super) users: BTreeSet<String>,
     pub(super) refuses: bool,
-    /// Users are not shown, and not created either.
-    pub(super) is_blind: bool,
 }
 
 impl Outside {
@@ -272,10 +270,6 @@ impl World {
 
     pub(super) fn users(&self) -> Vec<String> {
         self.outside.state().users.iter().cloned().collect()
-    }
-
-    pub(super) fn now(&self) -> Timestamp {
-        self.clock.now()
     }
 }
 
