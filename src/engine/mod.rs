@@ -1,1 +1,12 @@
-//! Secrets engines.
+//! Secrets engines. Each is a plugin over the contract of `mount`, a folder or a file of its own, and one line here.
+
+pub mod cubbyhole;
+pub mod kv;
+
+use crate::mount::Registry;
+
+/// Adds the engines this server comes with.
+pub fn builtin(registry: &mut Registry) {
+    registry.secrets::<cubbyhole::Cubbyhole>();
+    registry.secrets::<kv::Kv>();
+}
