@@ -45,10 +45,10 @@ impl AppRole {
             return Err(ApiError::invalid("missing role_id"));
         }
         let role = self.role_by_id(role_id).await?.ok_or_else(refused)?;
-        let shown = match role.bind_secret_id {
-            true => Some(self.shown(&role, input.secret_id.expose().trim()).await?),
-            false => None,
-        };
+        let mut shown = None;
+        if role.bind_secret_id {
+            shown = Some(self.shown(&role, input.secret_id.expose().trim()).await?);
+        }
         let secret_id = shown.as_ref().map(|shown| &shown.entry.secret_id);
         let mut metadata = secret_id.map(|secret_id| secret_id.metadata.clone()).unwrap_or_default();
         metadata.insert("role_name".to_owned(), role.name.clone());

@@ -12,6 +12,7 @@ use crate::storage::Version;
 use super::{AppRole, TRIES, contended, fresh_key};
 
 /// The record of a role.
+#[expect(clippy::struct_field_names, reason = "a role id is called so everywhere")]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Role {
     /// In lower case.

@@ -1,6 +1,7 @@
 //! Tidying: secret ids that have expired, are without accessor, or whose role is gone; accessors without secret id. Whatever is
 //! found here was refused already, so it may take its time: once a minute a bounded part is looked at, on demand everything.
 
+use std::future::{Ready, ready};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
@@ -35,8 +36,10 @@ impl Drop for Busy {
 }
 
 impl AppRole {
-    pub(super) async fn start_tidying(self: Arc<Self>, _: Ctx, _: Nothing) -> Result<Reply, ApiError> {
-        let Some(busy) = Busy::new(&self.is_tidying) else { return Ok(Reply::warning("Tidy operation already in progress.")) };
+    pub(super) fn start_tidying(self: Arc<Self>, _: Ctx, _: Nothing) -> Ready<Result<Reply, ApiError>> {
+        let Some(busy) = Busy::new(&self.is_tidying) else {
+            return ready(Ok(Reply::warning("Tidy operation already in progress.")));
+        };
         let plugin = Arc::clone(&self);
         self.deps.tasks.spawn(async move {
             let mut sweep = Sweep::default();
@@ -46,7 +49,7 @@ impl AppRole {
         });
         let text =
             "Tidy operation successfully started. Any information from the operation will be printed to Vault's server logs.";
-        Ok(Reply::warning(text).accepted())
+        ready(Ok(Reply::warning(text).accepted()))
     }
 
     /// The minute's part of it; the next minute goes on where this one stopped.
