@@ -161,7 +161,7 @@ impl TokenFields {
             num_uses: self.num_uses,
             token_type: self.kind.into(),
             renewable: true,
-            bound_cidrs: self.bound_cidrs.clone(),
+            bound_cidrs: self.bound_cidrs.iter().copied().map(Into::into).collect(),
             ..Grant::default()
         }
     }

@@ -1,5 +1,6 @@
 //! Secrets engines. Each is a plugin over the contract of `mount`, a folder or a file of its own, and one line here.
 
+pub mod aws;
 pub mod cubbyhole;
 pub mod kv;
 
@@ -7,6 +8,7 @@ use crate::mount::Registry;
 
 /// Adds the engines this server comes with.
 pub fn builtin(registry: &mut Registry) {
+    registry.secrets::<aws::AwsSecrets>();
     registry.secrets::<cubbyhole::Cubbyhole>();
     registry.secrets::<kv::Kv>();
 }

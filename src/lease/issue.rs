@@ -286,11 +286,8 @@ impl LeaseManager {
         let Some(token) = &owner.token else { return };
         let tokens = self.view.barrier().view(TOKENS);
         let key = format!("id/{token}");
-        match owner.version {
-            Some(version) => txn.expect_at(&tokens, &key, version),
-            // Fails, whereupon the version is read.
-            None => txn.expect_absent(&tokens, &key),
-        };
+        // The version of nothing: fails whether or not the token is there, whereupon its version is read.
+        txn.expect_at(&tokens, &key, owner.version.unwrap_or_else(|| Version::of(&[])));
     }
 
     /// The owner with the version of its record as it is now, once a batch that expected it conflicted.

@@ -5,7 +5,6 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ipnet::IpNet;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -14,7 +13,7 @@ use crate::base::turns::Turn;
 use crate::base::{ApiPath, Clock, LeaseId, RequestId, Secret, TokenKey, Ttl};
 use crate::lease::{Issued, LeaseManager, Leases, Limits, Owner};
 use crate::policy::{Acl, Operation};
-use crate::token::TokenInfo;
+use crate::token::{BoundCidr, TokenInfo};
 
 use super::MountEntry;
 use super::error::ApiError;
@@ -108,17 +107,18 @@ pub struct Ctx {
 }
 
 impl Ctx {
-    /// For one request; `owner` is whom its leases hang on.
+    /// Puts it together: core for a request, tests by hand.
+    #[expect(clippy::too_many_arguments, reason = "each is another thing a request may touch")]
     pub fn new(
         asked: Arc<Asked>,
         caller: Caller,
         mount: Arc<MountEntry>,
         limits: Limits,
         clock: Arc<dyn Clock>,
+        operation: Operation,
         leases: Arc<LeaseManager>,
         owner: Owner,
     ) -> Self {
-        let operation = asked.operation;
         Self { asked, caller, mount, limits, clock, operation, leases, owner }
     }
 
@@ -367,7 +367,7 @@ pub struct Grant {
     /// Whether it can be renewed.
     pub renewable: bool,
     /// From where it may be used; empty: from everywhere.
-    pub bound_cidrs: Vec<IpNet>,
+    pub bound_cidrs: Vec<BoundCidr>,
     /// Shown as `auth.metadata`, kept with the token; `None` shows `null`.
     pub metadata: Option<BTreeMap<String, String>>,
     /// Kept with the token and never shown: what a renewal needs to know.
@@ -424,7 +424,7 @@ pub struct Creation {
     pub id: Option<Secret<String>>,
     /// The entity it belongs to; empty: none.
     pub entity_id: String,
-    /// Policies are final: nothing is added.
+    /// For the caller.
     pub warnings: Vec<String>,
 }
 

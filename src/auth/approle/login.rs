@@ -55,7 +55,8 @@ impl AppRole {
         let checked = check_address(&role, secret_id, cx.asked.remote.ip);
         let mut grant = role.token.grant();
         if let Some(secret_id) = secret_id.filter(|secret_id| !secret_id.token_bound_cidrs.is_empty()) {
-            grant.bound_cidrs = cidr::blocks(&secret_id.token_bound_cidrs).map_err(ApiError::internal)?;
+            let blocks = cidr::blocks(&secret_id.token_bound_cidrs).map_err(ApiError::internal)?;
+            grant.bound_cidrs = blocks.into_iter().map(Into::into).collect();
         }
         grant.along = shown.and_then(|shown| self.spent(shown));
         if let Err(error) = checked {

@@ -1,0 +1,112 @@
+//! One call: its deadline, its repetition, and the correction of the clock.
+
+use std::error::Error;
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+use crate::base::random;
+use crate::base::time::timeout;
+
+use super::connect::Aws;
+use super::error::AwsError;
+
+/// An action in the form permissions name it: `iam:CreateUser`.
+pub type Action = &'static str;
+
+/// What a call of the SDK comes to.
+pub(super) type Sdk<T, E> = Result<T, SdkError<E, HttpResponse>>;
+
+/// A page of a list, and the marker of the next.
+pub(super) type PageOf<T> = (Vec<T>, Option<String>);
+
+impl Aws {
+    /// Makes a call, and once more if AWS's clock was found to be far from ours; nothing had been done then.
+    pub(super) async fn once<T, E, F, Fut>(&self, action: Action, send: F) -> Result<T, AwsError>
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+        F: Fn() -> Fut,
+        Fut: Future<Output = Sdk<T, E>>,
+    {
+        match self.bounded(action, &send).await {
+            Err(error) if error.is_of_clock() && self.corrects_clock() => {
+                tracing::warn!(aws.action = action, aws.ahead_s = self.ahead(), "AWS's clock differs; signing by it from now on");
+                self.bounded(action, &send).await
+            }
+            result => result,
+        }
+    }
+
+    /// Makes a call that is the same when made twice, and repeats it where another answer may come.
+    pub(super) async fn repeated<T, E, F, Fut>(&self, action: Action, send: F) -> Result<T, AwsError>
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+        F: Fn() -> Fut,
+        Fut: Future<Output = Sdk<T, E>>,
+    {
+        let mut delay = FIRST_DELAY;
+        for _ in 0..self.max_retries() {
+            match self.once(action, &send).await {
+                Err(error) if error.is_passing() => {
+                    tracing::debug!(aws.action = action, error = %error, "AWS did not answer as hoped; asking again");
+                    self.clock().sleep(delay.mul_f64(0.5 + random::unit())).await;
+                    delay = (delay * 2).min(LONGEST_DELAY);
+                }
+                result => return result,
+            }
+        }
+        self.once(action, &send).await
+    }
+
+    /// All pages of a list.
+    pub(super) async fn pages<T, E, F, Fut>(&self, action: Action, page: F) -> Result<Vec<T>, AwsError>
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+        F: Fn(Option<String>) -> Fut,
+        Fut: Future<Output = Sdk<PageOf<T>, E>>,
+    {
+        let mut all = Vec::new();
+        let mut marker = None;
+        for _ in 0..MOST_PAGES {
+            let (items, next) = self.repeated(action, || page(marker.clone())).await?;
+            all.extend(items);
+            if next.is_none() {
+                return Ok(all);
+            }
+            marker = next;
+        }
+        Err(AwsError::Unknown { text: format!("{action}: the list has more than {MOST_PAGES} pages") })
+    }
+
+    async fn bounded<T, E, F, Fut>(&self, action: Action, send: &F) -> Result<T, AwsError>
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+        F: Fn() -> Fut,
+        Fut: Future<Output = Sdk<T, E>>,
+    {
+        // The SDK's futures are large.
+        match timeout(self.clock(), ONE_CALL, Box::pin(send())).await {
+            Some(result) => result.map_err(|error| AwsError::of_sdk(action, error)),
+            None => Err(AwsError::Unknown { text: format!("{action}: no answer within {} s", ONE_CALL.as_secs()) }),
+        }
+    }
+}
+
+/// The marker of the next page, if there is one.
+pub(super) fn next(is_truncated: bool, marker: Option<&str>) -> Option<String> {
+    marker.filter(|marker| is_truncated && !marker.is_empty()).map(str::to_owned)
+}
+
+/// One AWS call, connecting included (`aws-secrets-engine.md` §21).
+const ONE_CALL: Duration = Duration::from_secs(30);
+
+const FIRST_DELAY: Duration = Duration::from_millis(200);
+const LONGEST_DELAY: Duration = Duration::from_secs(5);
+
+/// Of a thousand items each; no account has that many users.
+const MOST_PAGES: usize = 1000;
+
+/// What is asked for at once: the most AWS gives.
+pub(super) const PAGE: i32 = 1000;

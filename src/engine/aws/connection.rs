@@ -1,0 +1,122 @@
+//! The client of a mount, and what was learnt about its credentials. Made anew when `config/root` changes; an issue uses one
+//! from its first call to its last (`aws-secrets-engine.md` §4.4, §21.6).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::aws::{Action, Arn, Aws, AwsError};
+use crate::base::time::timeout;
+use crate::base::{Clock, LeaseId};
+
+use super::template::Template;
+
+/// The account that something is in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Account {
+    /// `aws`, `aws-cn`, …
+    pub(super) partition: String,
+    /// Twelve digits.
+    pub(super) id: String,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) aws: Aws,
+    pub(super) template: Template,
+    /// Names the credentials where their account is not known (§21.6).
+    pub(super) generation: String,
+    clock: Arc<dyn Clock>,
+    /// Guards what was learnt; whoever issues, revokes or reads `status`; held for a look.
+    learnt: Mutex<Learnt>,
+}
+
+#[derive(Debug, Default)]
+struct Learnt {
+    /// On `Clock::elapsed`: until then users are made without our marks.
+    unmarked_until: Option<Duration>,
+    identity_error: Option<String>,
+    /// Leases an action was denied for, with no success between.
+    denied: BTreeMap<Action, BTreeSet<LeaseId>>,
+}
+
+impl Connection {
+    pub(super) fn new(aws: Aws, template: Template, generation: String, clock: Arc<dyn Clock>) -> Self {
+        Self { aws, template, generation, clock, learnt: Mutex::default() }
+    }
+
+    /// The account of the credentials, asked once, in a short time.
+    pub(super) async fn account(&self) -> Option<Account> {
+        let asked = timeout(&*self.clock, IDENTITY, Box::pin(self.aws.identity())).await;
+        let error = match asked {
+            Some(Ok(identity)) => {
+                self.learnt().identity_error = None;
+                return Some(Account { partition: identity.partition.clone(), id: identity.account.clone() });
+            }
+            Some(Err(error)) => error.to_string(),
+            None => format!("no answer within {} s", IDENTITY.as_secs()),
+        };
+        self.learnt().identity_error = Some(error);
+        None
+    }
+
+    /// Why the account is not known.
+    pub(super) fn identity_error(&self) -> Option<String> {
+        self.learnt().identity_error.clone()
+    }
+
+    /// Whether users are made with our marks.
+    pub(super) fn marks(&self) -> bool {
+        let elapsed = self.clock.elapsed();
+        self.learnt().unmarked_until.is_none_or(|until| until <= elapsed)
+    }
+
+    /// The account forbids them: without, for an hour or until `config/root` is written.
+    pub(super) fn gives_up_marks(&self) {
+        let elapsed = self.clock.elapsed();
+        let before = self.learnt().unmarked_until.replace(elapsed + UNMARKED);
+        if before.is_none_or(|until| until <= elapsed) {
+            tracing::warn!("users are made without marks: the credentials lack iam:TagUser");
+        }
+    }
+
+    /// Notes that an action was denied for a lease; whether that is for so many that permissions were taken away (§21.5).
+    pub(super) fn is_denied_to_all(&self, error: &AwsError, lease: &LeaseId) -> bool {
+        let Some(action) = error.action().filter(|_| error.is_denied()) else { return false };
+        let mut learnt = self.learnt();
+        let leases = learnt.denied.entry(action).or_default();
+        if leases.len() < DENIED {
+            leases.insert(lease.clone());
+        }
+        leases.len() >= DENIED
+    }
+
+    /// A revocation succeeded.
+    pub(super) fn succeeded(&self) {
+        self.learnt().denied.clear();
+    }
+
+    fn learnt(&self) -> std::sync::MutexGuard<'_, Learnt> {
+        self.learnt.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Account {
+    /// The account of something that IAM named.
+    pub(super) fn of_arn(text: &str) -> Option<Self> {
+        let arn = Arn::parse(text).ok().filter(|arn| !arn.account.is_empty())?;
+        Some(Self { partition: arn.partition.to_owned(), id: arn.account.to_owned() })
+    }
+}
+
+/// To ask whose credentials these are (§21.6).
+const IDENTITY: Duration = Duration::from_secs(2);
+
+/// How long a refusal of marks is remembered (§21.1).
+const UNMARKED: Duration = Duration::from_hours(1);
+
+/// So many leases denied one after the other are not the fault of each (§21.5).
+const DENIED: usize = 5;

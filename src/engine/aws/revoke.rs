@@ -1,0 +1,193 @@
+//! Ends a user with everything that hangs on it: its known key first, the user last. Every step takes "it is not there" for
+//! done, so the whole can be done again after any cut (`aws-secrets-engine.md` §21.4, §21.5).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::aws::{Aws, AwsError, ForeignKind};
+use crate::base::Ttl;
+use crate::lease::{RevokeError, Revoked};
+use crate::mount::LeaseCtx;
+
+use super::AwsSecrets;
+use super::connection::Connection;
+use super::user::{HORIZON, IamUser, Marks, Verdict, verdict};
+
+impl AwsSecrets {
+    pub(super) async fn revoke_user(self: Arc<Self>, cx: LeaseCtx, what: IamUser) -> Result<Revoked, RevokeError> {
+        let connection = self.connection().await.map_err(|error| RevokeError::Upstream(error.text))?;
+        let is_here = check_account(&connection, &what).await?;
+        let mut ending = Ending { plugin: &self, cx: &cx, connection: &connection, what: &what, key_is_dead: false };
+        let result = Box::pin(ending.run()).await;
+        match result {
+            Ok(Ended::Gone) => {
+                connection.succeeded();
+                Ok(Revoked::Done)
+            }
+            Ok(Ended::Absent { settle }) if is_here => Ok(Revoked::Absent { settle }),
+            Ok(Ended::Absent { .. }) => Err(RevokeError::Lease(format!(
+                "IAM knows no user \"{}\", but it is not known whether the credentials are of the account it was made in",
+                what.username
+            ))),
+            Err(error) => {
+                let key_is_dead = ending.key_is_dead;
+                Err(classified(&connection, &cx, &error, key_is_dead))
+            }
+        }
+    }
+}
+
+/// Whether the credentials are of the account the user is in; `false`: it cannot be told (§21.6).
+async fn check_account(connection: &Connection, what: &IamUser) -> Result<bool, RevokeError> {
+    let Some(theirs) = &what.account else { return Ok(what.generation == connection.generation) };
+    let Some(ours) = connection.account().await else { return Ok(false) };
+    if *theirs == ours {
+        return Ok(true);
+    }
+    Err(RevokeError::Lease(format!(
+        "AccountMismatch: user \"{}\" is in account {} ({}), the credentials of config/root are of account {} ({})",
+        what.username, theirs.id, theirs.partition, ours.id, ours.partition
+    )))
+}
+
+/// Whether it is the account that ails, or this lease alone.
+fn classified(connection: &Connection, cx: &LeaseCtx, error: &AwsError, key_is_dead: bool) -> RevokeError {
+    let mut text = match error.action().filter(|_| error.is_denied()) {
+        Some(action) => format!("{error} ({action} is needed)"),
+        None => error.to_string(),
+    };
+    if key_is_dead {
+        text.push_str("; its access key is deleted already");
+    }
+    if error.is_of_account() || connection.is_denied_to_all(error, &cx.lease.id) {
+        RevokeError::Upstream(text)
+    } else {
+        RevokeError::Lease(text)
+    }
+}
+
+enum Ended {
+    Gone,
+    /// Nobody of that name is seen.
+    Absent {
+        settle: Ttl,
+    },
+}
+
+/// One attempt.
+struct Ending<'a> {
+    plugin: &'a AwsSecrets,
+    cx: &'a LeaseCtx,
+    connection: &'a Connection,
+    what: &'a IamUser,
+    key_is_dead: bool,
+}
+
+impl Ending<'_> {
+    async fn run(&mut self) -> Result<Ended, AwsError> {
+        let (aws, what) = (&self.connection.aws, self.what);
+        let user = what.username.as_str();
+        let is_proven = match &what.access_key_id {
+            Some(id) => match aws.delete_access_key(user, id).await {
+                Ok(()) => {
+                    self.key_is_dead = true;
+                    true
+                }
+                Err(error) if error.is_absent() => false,
+                Err(error) => return Err(error),
+            },
+            None => false,
+        };
+        // A key that is ours was there: so the user is ours.
+        if !is_proven && let Some(ended) = self.is_ours().await? {
+            return Ok(ended);
+        }
+        let mut rounds = ROUNDS.iter();
+        loop {
+            strip(aws, user).await?;
+            match aws.delete_user(user).await {
+                Ok(()) => return Ok(Ended::Gone),
+                Err(error) if error.is_absent() => return Ok(Ended::Absent { settle: what.settle() }),
+                Err(error) if error.code() == "DeleteConflict" => {
+                    let kept = strip_foreign(aws, user).await;
+                    let Some(pause) = rounds.next() else { return Err(kept.unwrap_or(error)) };
+                    self.cx.clock.sleep(*pause).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// `None`: it is there, and ours.
+    async fn is_ours(&self) -> Result<Option<Ended>, AwsError> {
+        let (aws, what, lease) = (&self.connection.aws, self.what, &self.cx.lease);
+        let shown = aws.get_user(Some(&what.username)).await;
+        let marks = Marks { cluster: self.plugin.cluster(), lease: &lease.id };
+        match verdict(what, marks, lease.issued, aws.ahead(), shown) {
+            Verdict::Ours(_) => Ok(None),
+            Verdict::Absent => Ok(Some(Ended::Absent { settle: what.settle() })),
+            Verdict::NotOurs => {
+                tracing::warn!(
+                    lease.id = %lease.id, aws.user = what.username,
+                    "user `{}` is there and not of lease `{}`: left alone", what.username, lease.id
+                );
+                Ok(Some(Ended::Absent { settle: HORIZON }))
+            }
+            Verdict::Failed(error) => Err(error),
+        }
+    }
+}
+
+/// Takes away what IAM lists, keys first. A list of nobody is empty, what is gone is gone.
+async fn strip(aws: &Aws, user: &str) -> Result<(), AwsError> {
+    for key in listed(aws.access_keys(user).await)? {
+        gone(aws.delete_access_key(user, &key.id).await)?;
+    }
+    for group in listed(aws.groups_of_user(user).await)? {
+        gone(aws.remove_user_from_group(user, &group).await)?;
+    }
+    for arn in listed(aws.attached_user_policies(user).await)? {
+        gone(aws.detach_user_policy(user, &arn).await)?;
+    }
+    for name in listed(aws.user_policies(user).await)? {
+        gone(aws.delete_user_policy(user, &name).await)?;
+    }
+    Ok(())
+}
+
+/// Takes away what others may have hung on the user; the last refusal on the way, which others need not wait for.
+async fn strip_foreign(aws: &Aws, user: &str) -> Option<AwsError> {
+    let mut refused = None;
+    for kind in ForeignKind::ALL {
+        let all = match listed(aws.foreigners(user, kind).await) {
+            Ok(all) => all,
+            Err(error) => {
+                refused = Some(error);
+                continue;
+            }
+        };
+        for foreigner in all {
+            if let Err(error) = gone(aws.remove_foreigner(user, &foreigner).await) {
+                refused = Some(error);
+            }
+        }
+    }
+    refused
+}
+
+fn listed<T>(list: Result<Vec<T>, AwsError>) -> Result<Vec<T>, AwsError> {
+    match list {
+        Err(error) if error.is_absent() => Ok(Vec::new()),
+        list => list,
+    }
+}
+
+fn gone(removed: Result<(), AwsError>) -> Result<(), AwsError> {
+    match removed {
+        Err(error) if error.is_absent() => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Between rounds: lists lag, and who holds the key may make new ones meanwhile.
+const ROUNDS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
