@@ -14,7 +14,6 @@ use crate::auth::cidr;
 use crate::base::turns::Turn;
 use crate::mount::field::{SecretText, Text};
 use crate::mount::{Alias, Along, ApiError, Ctx, Reply, TokenRenewal};
-use crate::token::BoundCidr;
 use crate::token::TokenInfo;
 
 use super::AppRole;
@@ -57,7 +56,7 @@ impl AppRole {
         let mut grant = role.token.grant();
         if let Some(secret_id) = secret_id.filter(|secret_id| !secret_id.token_bound_cidrs.is_empty()) {
             let blocks = cidr::blocks(&secret_id.token_bound_cidrs).map_err(ApiError::internal)?;
-            grant.bound_cidrs = blocks.into_iter().map(BoundCidr::from).collect();
+            grant.bound_cidrs = blocks.into_iter().map(Into::into).collect();
         }
         grant.along = shown.and_then(|shown| self.spent(shown));
         if let Err(error) = checked {
