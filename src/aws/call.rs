@@ -86,11 +86,13 @@ impl Aws {
         F: Fn() -> Fut,
         Fut: Future<Output = Sdk<T, E>>,
     {
+        self.admitted(action).await?;
         // The SDK's futures are large.
-        match timeout(self.clock(), ONE_CALL, Box::pin(send())).await {
+        let result = match timeout(self.clock(), ONE_CALL, Box::pin(send())).await {
             Some(result) => result.map_err(|error| AwsError::of_sdk(action, error)),
             None => Err(AwsError::Unknown { text: format!("{action}: no answer within {} s", ONE_CALL.as_secs()) }),
-        }
+        };
+        self.learnt(action, result)
     }
 }
 

@@ -1,5 +1,6 @@
 //! From settings to a client: region, credentials, endpoints (`aws-secrets-engine.md` §4.4).
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +18,12 @@ use tokio::sync::OnceCell;
 
 use crate::base::{Clock, Secret};
 
+use super::call::Action;
 use super::clock::AwsClock;
 use super::error::{AwsError, Unsent};
 use super::hosts::Hosts;
 use super::http::{Route, Wire};
+use super::rates::{Rate, Rates, Urgency};
 use super::sts::{Candidate, Identity};
 
 /// What the environment of the server says on AWS. Read by `config`, handed in.
@@ -64,12 +67,16 @@ pub struct Outside {
     clock: Arc<dyn Clock>,
     wire: Wire,
     environment: Arc<AwsEnvironment>,
+    rates: Arc<Rates>,
 }
 
 /// IAM and STS with one set of settings. Cheap to clone.
 #[derive(Clone)]
 pub struct Aws {
     inner: Arc<Inner>,
+    urgency: Urgency,
+    /// On `Clock::elapsed`: a call that could not be sent by then is refused as AWS last refused it.
+    until: Option<Duration>,
 }
 
 struct Inner {
@@ -81,6 +88,7 @@ struct Inner {
     /// The first candidate that answered, and as whom.
     chosen: OnceCell<(usize, Identity)>,
     max_retries: u32,
+    rates: Arc<Rates>,
 }
 
 impl Outside {
@@ -90,7 +98,7 @@ impl Outside {
     /// TLS cannot be set up.
     pub fn new(clock: Arc<dyn Clock>, environment: AwsEnvironment) -> Result<Self, String> {
         let wire = Wire::new(Arc::clone(&clock))?;
-        Ok(Self { clock, wire, environment: Arc::new(environment) })
+        Ok(Self { clock, wire, environment: Arc::new(environment), rates: Arc::default() })
     }
 
     /// A client by these settings. Calls nobody.
@@ -121,8 +129,9 @@ impl Outside {
             chosen: OnceCell::new(),
             max_retries: u32::try_from(settings.max_retries).unwrap_or(DEFAULT_RETRIES).min(MOST_RETRIES),
             route,
+            rates: Arc::clone(&self.rates),
         };
-        Ok(Aws { inner: Arc::new(inner) })
+        Ok(Aws { inner: Arc::new(inner), urgency: Urgency::default(), until: None })
     }
 
     /// The configured region, else the environment's, else `us-east-1`.
@@ -155,6 +164,31 @@ impl Outside {
 }
 
 impl Aws {
+    /// The same, for calls of another urgency.
+    #[must_use]
+    pub fn for_urgency(&self, urgency: Urgency) -> Self {
+        Self { urgency, ..self.clone() }
+    }
+
+    /// The same, for calls that shall not wait in line beyond `until`, on `Clock::elapsed`.
+    #[must_use]
+    pub fn waiting_until(&self, until: Duration) -> Self {
+        Self { until: Some(until), ..self.clone() }
+    }
+
+    /// How fast the account takes calls, by action.
+    pub fn rates(&self) -> BTreeMap<Action, Rate> {
+        self.inner.rates.seen(self.inner.clock.elapsed())
+    }
+
+    pub(super) async fn admitted(&self, action: Action) -> Result<(), AwsError> {
+        self.inner.rates.admit(&*self.inner.clock, action, self.urgency, self.until).await
+    }
+
+    pub(super) fn learnt<T>(&self, action: Action, result: Result<T, AwsError>) -> Result<T, AwsError> {
+        self.inner.rates.learn(self.inner.clock.elapsed(), action, result)
+    }
+
     /// Seconds that AWS's clock is ahead of ours, as of its last answer; none when it has not said.
     pub fn ahead(&self) -> Option<i64> {
         self.inner.aws_clock.ahead()

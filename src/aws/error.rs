@@ -7,6 +7,8 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use crate::base::Ttl;
+
 use super::call::Action;
 use super::http::HttpError;
 
@@ -43,6 +45,8 @@ pub struct Refusal {
     pub message: String,
     /// The HTTP status.
     pub status: u16,
+    /// Of "too many": when to come again.
+    pub retry_after: Option<Ttl>,
 }
 
 /// What kept a request from leaving.
@@ -79,6 +83,14 @@ impl AwsError {
     pub fn action(&self) -> Option<Action> {
         match self {
             Self::Refused(refusal) => Some(refusal.action),
+            Self::Unsent { .. } | Self::Unknown { .. } => None,
+        }
+    }
+
+    /// When to come again, if that was said.
+    pub fn retry_after(&self) -> Option<Ttl> {
+        match self {
+            Self::Refused(refusal) => refusal.retry_after,
             Self::Unsent { .. } | Self::Unknown { .. } => None,
         }
     }
@@ -148,7 +160,7 @@ impl AwsError {
                 let (status, text) = (answer.raw().status().as_u16(), reasons(&error));
                 // An answer nobody can read: of a 4xx it is known that nothing was done.
                 if (400..500).contains(&status) {
-                    Self::Refused(Refusal { action, code: String::new(), message: text, status })
+                    Self::Refused(Refusal { action, code: String::new(), message: text, status, retry_after: None })
                 } else {
                     Self::Unknown { text }
                 }
@@ -158,7 +170,7 @@ impl AwsError {
     }
 
     fn of_answer(action: Action, status: u16, code: &str, message: &str) -> Self {
-        let refusal = Refusal { action, code: code.to_owned(), message: message.to_owned(), status };
+        let refusal = Refusal { action, code: code.to_owned(), message: message.to_owned(), status, retry_after: None };
         if status >= 500 && !THROTTLING.contains(&code) {
             return Self::Unknown { text: refusal.to_string() };
         }

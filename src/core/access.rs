@@ -50,7 +50,8 @@ impl Active {
         Ok(self.policies.acl(&token.policies, source).await?)
     }
 
-    fn check_origin(&self, token: &TokenInfo, asked: &Asked) -> Result<(), ApiError> {
+    /// 403 when a token may not be used from there.
+    pub(super) fn check_origin(&self, token: &TokenInfo, asked: &Asked) -> Result<(), ApiError> {
         if token.bound_cidrs.is_empty() {
             return Ok(());
         }

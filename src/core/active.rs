@@ -21,8 +21,8 @@ use super::lockout::Lockouts;
 use super::mounts::MountTable;
 use super::revoker::CoreRevoker;
 use super::settings::Settings;
-use super::sys::audit_devices;
 use super::sys::cluster::Cluster;
+use super::sys::{audit_devices, config, keys};
 
 /// See the module. Dropped with the last request that holds it.
 pub struct Active {
@@ -37,6 +37,7 @@ pub struct Active {
     pub(super) audited_headers: AuditedHeaders,
     pub(super) cluster: Cluster,
     pub(super) lockouts: Lockouts,
+    pub(super) key_watch: keys::Watch,
     pub(super) settings: Arc<Settings>,
     pub(super) registry: Arc<Registry>,
     pub(super) clock: Arc<dyn Clock>,
@@ -93,6 +94,7 @@ impl Active {
             audited_headers,
             cluster,
             lockouts: Lockouts::default(),
+            key_watch: keys::Watch::default(),
             settings,
             registry,
             clock,
@@ -110,6 +112,7 @@ impl Active {
             active.barrier.subscribe(prefix, Arc::new(move |key| tell_plugin(&told, prefix, key)));
         }
         audit_devices::restore(&active).await?;
+        config::note_version(&active).await?;
         Ok(active)
     }
 
@@ -165,6 +168,7 @@ impl Active {
     }
 
     async fn tick(&self) {
+        keys::watch(self).await;
         let mounts: Vec<_> = self.routes.load().mounts().cloned().collect();
         for mount in mounts {
             mount.plugin.tick().await;

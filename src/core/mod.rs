@@ -23,7 +23,10 @@ mod wrapping;
 
 pub use active::Active;
 pub use answer::{Answer, AnswerBody, Outcome, Refusal};
+pub use envelope::{Auth, Data, Envelope, HtmlSafe};
+pub use operator::{
+    Health, InitInput, Leader, NewKeys, RekeyInput, RekeyKeys, RekeyReply, RekeyStatus, RootStatus, SealStatus, ShareInput,
+    State, UnsealInput, VerifyReply, VerifyStatus,
+};
 pub use seal_state::{Core, CoreError, Initialized};
 pub use settings::Settings;
-
-pub use crate::seal::InitInput;

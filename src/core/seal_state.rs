@@ -29,7 +29,7 @@ pub struct Core {
     registry: Arc<Registry>,
     clock: Arc<dyn Clock>,
     /// One of initialising, unsealing, sealing at a time; held across their storage calls, never taken by requests.
-    admin: tokio::sync::Mutex<()>,
+    pub(super) admin: tokio::sync::Mutex<()>,
     /// Shares that were sent so far. Guards a few texts; operators wait for each other; held for an arithmetic of microseconds.
     ceremonies: Mutex<Ceremonies>,
 }
@@ -152,6 +152,13 @@ impl Core {
     pub async fn reopen_audit(&self) {
         if let Some(active) = self.active() {
             active.audit.reopen().await;
+        }
+    }
+
+    /// Returns when nothing that is due is left to be tried now; at once while sealed. For those who move the clock.
+    pub async fn settled(&self) {
+        if let Some(active) = self.active() {
+            active.leases.settled().await;
         }
     }
 

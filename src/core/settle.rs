@@ -110,6 +110,8 @@ impl Scene<'_> {
             Body::Login(grant) => Draft::Login(grant),
         };
         let wrap = wrapping::effective_ttl(self.asked.wrap_ttl, wrap_ttl);
+        // What is wrapped is the plain form (spec `cubbyhole-and-wrapping.md` §3).
+        envelope.is_top &= wrap.is_none();
         if matches!(draft, Draft::Ready) && wrap.is_none() {
             return Ok(Settled { is_accepted, is_missing, is_kept, ..Settled::envelope(envelope) });
         }

@@ -20,7 +20,7 @@ use crate::config::log::Log;
 use crate::config::{Environment, Flags, ServerConfig, StorageConfig, Warning};
 use crate::core::{Core, Settings};
 use crate::engine;
-use crate::http::{App as _, Listeners, Server};
+use crate::http::{App as _, Listeners, ReloadHook, Server};
 use crate::mount::Registry;
 use crate::storage::Storage;
 use crate::storage::embedded::{EmbeddedStorage, Options};
@@ -82,12 +82,13 @@ async fn serve(
     let certificates = listeners.reloader();
     let (tasks, shutdown) = (Tasks::default(), Shutdown::new());
     let again = log.clone();
-    let reload = Arc::new(move || {
+    let reload: ReloadHook = Box::new(move || {
         certificates.reload();
         again.reopen();
+        Box::pin(std::future::ready(()))
     });
-    let server = Server::new(Arc::clone(&core), reload);
-    listeners.serve(&server.service(), &clock, &tasks, &shutdown);
+    let server = Server::new(Arc::clone(&core), vec![reload]);
+    listeners.serve(&server, &clock, &tasks, &shutdown);
     tracing::info!(
         version = version::VERSION, commit = version::COMMIT, api = %core.settings().version, storage = config.storage.kind(),
         "Leasehold {} has started", version::VERSION
@@ -147,8 +148,7 @@ fn configuration(flags: &ServerFlags, environment: &Environment) -> Result<(Serv
 
 /// Flags that have no effect here.
 fn unused(flags: &ServerFlags) -> Vec<String> {
-    let rotates =
-        flags.log_rotate_bytes.is_some() || flags.log_rotate_nanos.is_some() || flags.log_rotate_max_files.is_some();
+    let rotates = flags.log_rotate_bytes.is_some() || flags.log_rotate_nanos.is_some() || flags.log_rotate_max_files.is_some();
     let given = [
         (rotates, "-log-rotate-*: this server does not rotate its log; it opens it again on SIGHUP"),
         (!flags.experiment.is_empty(), "-experiment: there are none"),
@@ -156,7 +156,10 @@ fn unused(flags: &ServerFlags) -> Vec<String> {
     given.iter().filter(|(given, _)| *given).map(|(_, text)| (*text).to_owned()).collect()
 }
 
-fn open_storage(config: &ServerConfig, clock: &Arc<dyn Clock>) -> Result<(Arc<dyn Storage>, Option<Arc<EmbeddedStorage>>), String> {
+fn open_storage(
+    config: &ServerConfig,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Arc<dyn Storage>, Option<Arc<EmbeddedStorage>>), String> {
     config.storage.prepare().map_err(|error| error.to_string())?;
     match &config.storage {
         StorageConfig::Inmem => Ok((Arc::new(MemoryStorage::new()), None)),

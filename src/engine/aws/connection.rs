@@ -38,7 +38,11 @@ pub(super) struct Connection {
 struct Learnt {
     /// On `Clock::elapsed`: until then users are made without our marks.
     unmarked_until: Option<Duration>,
+    /// Told by an ARN before anybody could be asked.
+    account: Option<Account>,
     identity_error: Option<String>,
+    /// On `Clock::elapsed`: not asked again before.
+    ask_again: Option<Duration>,
     /// Leases an action was denied for, with no success between.
     denied: BTreeMap<Action, BTreeSet<LeaseId>>,
 }
@@ -48,19 +52,40 @@ impl Connection {
         Self { aws, template, generation, clock, learnt: Mutex::default() }
     }
 
-    /// The account of the credentials, asked once, in a short time.
+    /// The account of the credentials, asked once, in a short time; after a failure not again for a while.
     pub(super) async fn account(&self) -> Option<Account> {
+        {
+            let learnt = self.learnt();
+            if learnt.account.is_some() || learnt.ask_again.is_some_and(|at| at > self.clock.elapsed()) {
+                return learnt.account.clone();
+            }
+        }
         let asked = timeout(&*self.clock, IDENTITY, Box::pin(self.aws.identity())).await;
         let error = match asked {
             Some(Ok(identity)) => {
-                self.learnt().identity_error = None;
-                return Some(Account { partition: identity.partition.clone(), id: identity.account.clone() });
+                let account = Account { partition: identity.partition.clone(), id: identity.account.clone() };
+                let mut learnt = self.learnt();
+                (learnt.identity_error, learnt.account) = (None, Some(account.clone()));
+                return Some(account);
             }
             Some(Err(error)) => error.to_string(),
             None => format!("no answer within {} s", IDENTITY.as_secs()),
         };
-        self.learnt().identity_error = Some(error);
+        let mut learnt = self.learnt();
+        (learnt.identity_error, learnt.ask_again) = (Some(error), Some(self.clock.elapsed() + ASK_AGAIN));
         None
+    }
+
+    /// What IAM named is in the account of the credentials.
+    pub(super) fn sees(&self, arn: &str) {
+        if let Some(account) = Account::of_arn(arn) {
+            self.learnt().account.get_or_insert(account);
+        }
+    }
+
+    /// The account, if it is known without asking.
+    pub(super) fn known_account(&self) -> Option<Account> {
+        self.learnt().account.clone()
     }
 
     /// Why the account is not known.
@@ -114,6 +139,9 @@ impl Account {
 
 /// To ask whose credentials these are (§21.6).
 const IDENTITY: Duration = Duration::from_secs(2);
+
+/// Between questions that were not answered.
+const ASK_AGAIN: Duration = Duration::from_mins(1);
 
 /// How long a refusal of marks is remembered (§21.1).
 const UNMARKED: Duration = Duration::from_hours(1);

@@ -128,12 +128,10 @@ async fn assumed(cx: &Ctx, connection: &Connection, role: &Role, input: &CredsIn
     let role_arn = role_arn(role, input)?;
     let (policy, policy_arns) = filter(connection, role).await?;
     answering(connection).await?;
-    let session_name = match input.role_session_name.as_ref().filter(|text| !text.is_empty()) {
-        Some(name) => normalized(name),
-        None => {
-            let name = iam_name(&connection.template, cx.caller.display_name(), &input.name, cx.clock.precise())?;
-            name.text
-        }
+    let session_name = if let Some(name) = input.role_session_name.as_ref().filter(|text| !text.is_empty()) {
+        normalized(name)
+    } else {
+        iam_name(&connection.template, cx.caller.display_name(), &input.name, cx.clock.precise())?.text
     };
     let tags = role.session_tags.iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect();
     let external_id = role.external_id.clone();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::aws::{AwsError, Inline, KeyPair, NewUser, User};
+use crate::aws::{Aws, AwsError, Inline, KeyPair, NewUser, Urgency, User};
 use crate::lease::{Pending, Terms};
 use crate::mount::{ApiError, Ctx, Reply};
 
@@ -48,7 +48,8 @@ impl AwsSecrets {
         };
         let patience = Patience::new(&*cx.clock);
         let pending = cx.leases().begin(what).await?;
-        let issue = Issue { plugin: self, cx, connection, role, patience };
+        let aws = connection.aws.waiting_until(patience.until);
+        let issue = Issue { plugin: self, cx, connection, aws, role, patience };
         let user = match issue.make(&pending).await {
             Made::User(user) => user,
             Made::Nothing(error) => {
@@ -59,6 +60,7 @@ impl AwsSecrets {
             Made::Perhaps(error) => return Err(error),
         };
         let mut what = pending.what().clone();
+        connection.sees(&user.arn);
         what.account = what.account.or_else(|| Account::of_arn(&user.arn));
         (what.user_id, what.acknowledged) = (Some(user.id), true);
         let terms = self.user_terms().await;
@@ -87,6 +89,7 @@ struct Issue<'a> {
     plugin: &'a AwsSecrets,
     cx: &'a Ctx,
     connection: &'a Connection,
+    aws: Aws,
     role: &'a Role,
     patience: Patience<'a>,
 }
@@ -97,7 +100,7 @@ impl Issue<'_> {
         loop {
             let wanted = self.wanted(pending, is_marked);
             let not_after = self.patience.not_after;
-            let call = || self.connection.aws.create_user(&wanted, not_after);
+            let call = || self.aws.create_user(&wanted, not_after);
             let error = match self.patience.create(&wanted.name, call).await {
                 Ok(user) => return Made::User(Box::new(user)),
                 Err(error) => error,
@@ -133,7 +136,7 @@ impl Issue<'_> {
         let mut last = None;
         for pause in LOOKS {
             self.cx.clock.sleep(pause).await;
-            let aws = &self.connection.aws;
+            let aws = self.aws.for_urgency(Urgency::Tidy);
             let shown = aws.get_user(Some(&what.username)).await;
             match verdict(what, marks, pending.issued(), aws.ahead(), shown) {
                 found @ (Verdict::Ours(Some(_)) | Verdict::NotOurs) => return Some(found),
@@ -157,7 +160,7 @@ impl Issue<'_> {
 
     /// Gives the user what the role says, and a key at last.
     async fn furnish(&self, what: &IamUser) -> Result<KeyPair, ApiError> {
-        let (aws, patience, user) = (&self.connection.aws, &self.patience, what.username.as_str());
+        let (aws, patience, user) = (&self.aws, &self.patience, what.username.as_str());
         for arn in self.role.policy_arns() {
             let attached = patience.ask(user, || aws.attach_user_policy(user, arn)).await;
             attached.map_err(|error| shown("Error attaching user policy: ", &error))?;

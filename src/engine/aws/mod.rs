@@ -23,18 +23,20 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::OnceCell;
 
 use crate::aws::{AwsEnvironment, Outside};
 use crate::barrier::{BarrierError, View};
+use crate::base::time::timeout;
 use crate::base::{Key, Ttl, random};
 use crate::lease::Terms;
 use crate::mount::{ApiError, Ctx, Deps, LeaseCtx, LeaseKinds, Named, Nothing, Plugin, Reply, Table};
 
 use config::{LEASE, LeaseConfig, LeaseInput, ROOT, Root, RootInput};
-use connection::Connection;
+use connection::{Account, Connection};
 use creds::Sts;
 use patience::shown;
 use role::{ROLES, Role};
@@ -110,6 +112,7 @@ impl AwsSecrets {
     }
 
     async fn write_root(self: Arc<Self>, cx: Ctx, input: RootInput) -> Result<Reply, ApiError> {
+        let before = self.connection.load_full().and_then(|connection| connection.known_account());
         {
             let _turn = self.deps.turns.take(&self.turn(ROOT)).await;
             let root = input.over(self.view.read(ROOT).await?)?;
@@ -118,7 +121,20 @@ impl AwsSecrets {
         self.forget_connection();
         // What could not be ended by the old credentials may be by the new.
         cx.leases().hasten();
-        Ok(Reply::empty())
+        Ok(Reply::empty().warn_all(self.warnings_on_account(before).await))
+    }
+
+    /// What to tell who may just have moved to another account. Refuses nothing, and takes a second at most (§21.6, §21.9).
+    async fn warnings_on_account(&self, before: Option<Account>) -> Vec<String> {
+        let Some(before) = before else { return Vec::new() };
+        let Ok(connection) = self.connection().await else { return Vec::new() };
+        match timeout(&*self.deps.clock, LOOK, connection.account()).await.flatten() {
+            Some(now) if now != before => vec![format!(
+                "leases of this mount belong to account {} and can only be revoked with credentials of that account",
+                before.id
+            )],
+            _ => Vec::new(),
+        }
     }
 
     async fn read_lease(self: Arc<Self>, _: Ctx, _: Nothing) -> Result<Reply, ApiError> {
@@ -173,7 +189,11 @@ impl AwsSecrets {
         let root = self.view.read::<Root>(ROOT).await?.unwrap_or_default();
         let template = Template::parse(&root.username_template)
             .map_err(|error| ApiError::fault(format!("unable to initialize username template: {error}")))?;
-        let outside = self.outside.get_or_try_init(|| self.reach_out()).await?;
+        let outside = self.outside.get_or_try_init(async || {
+            let environment = environment(&self.deps.environment);
+            Outside::new(Arc::clone(&self.deps.clock), environment).map_err(ApiError::internal)
+        });
+        let outside = outside.await?;
         let aws = outside.connect(&root.settings()).await.map_err(|error| shown("", &error))?;
         let mut generation = root.generation.to_string();
         if root.uses_chain() {
@@ -188,11 +208,6 @@ impl AwsSecrets {
             }
         }
         Ok(connection)
-    }
-
-    async fn reach_out(&self) -> Result<Outside, ApiError> {
-        let environment = environment(&self.deps.environment);
-        Outside::new(Arc::clone(&self.deps.clock), environment).map_err(ApiError::internal)
     }
 
     fn forget_connection(&self) {
@@ -226,6 +241,13 @@ fn environment(all: &BTreeMap<String, String>) -> AwsEnvironment {
     }
 }
 
+/// For a look at new credentials (§21.9).
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Where the credential chain may be led.
 const ENDPOINTS: &[&str] =
     &["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_EC2_METADATA_SERVICE_ENDPOINT"];
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;

@@ -11,7 +11,7 @@ use crate::mount::ApiError;
 pub(super) struct Patience<'a> {
     clock: &'a dyn Clock,
     /// On `Clock::elapsed`: throttled or unanswered calls are asked again until then.
-    until: Duration,
+    pub(super) until: Duration,
     /// On `Clock::elapsed`: nothing that creates is sent after that.
     pub(super) not_after: Duration,
 }
@@ -78,7 +78,9 @@ impl<'a> Patience<'a> {
 pub(super) fn shown(prefix: &str, error: &AwsError) -> ApiError {
     let text = format!("{prefix}{error}");
     match error {
-        AwsError::Refused(_) if error.is_throttled() => ApiError::upstream(text).retry_after(RETRY_AFTER),
+        AwsError::Refused(_) if error.is_throttled() => {
+            ApiError::upstream(text).retry_after(error.retry_after().unwrap_or(RETRY_AFTER))
+        }
         AwsError::Refused(_) | AwsError::Unsent { why: Unsent::Credentials | Unsent::Setting, .. } => ApiError::invalid(text),
         AwsError::Unsent { why: Unsent::Connection | Unsent::TooLate, .. } | AwsError::Unknown { .. } => ApiError::upstream(text),
     }

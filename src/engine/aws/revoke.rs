@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::aws::{Aws, AwsError, ForeignKind};
+use crate::aws::{Aws, AwsError, ForeignKind, Urgency};
 use crate::base::Ttl;
 use crate::lease::{RevokeError, Revoked};
 use crate::mount::LeaseCtx;
@@ -85,10 +85,10 @@ struct Ending<'a> {
 
 impl Ending<'_> {
     async fn run(&mut self) -> Result<Ended, AwsError> {
-        let (aws, what) = (&self.connection.aws, self.what);
+        let (aws, what) = (&self.connection.aws.for_urgency(Urgency::Clean), self.what);
         let user = what.username.as_str();
         let is_proven = match &what.access_key_id {
-            Some(id) => match aws.delete_access_key(user, id).await {
+            Some(id) => match aws.for_urgency(Urgency::Kill).delete_access_key(user, id).await {
                 Ok(()) => {
                     self.key_is_dead = true;
                     true
@@ -120,7 +120,7 @@ impl Ending<'_> {
 
     /// `None`: it is there, and ours.
     async fn is_ours(&self) -> Result<Option<Ended>, AwsError> {
-        let (aws, what, lease) = (&self.connection.aws, self.what, &self.cx.lease);
+        let (aws, what, lease) = (self.connection.aws.for_urgency(Urgency::Clean), self.what, &self.cx.lease);
         let shown = aws.get_user(Some(&what.username)).await;
         let marks = Marks { cluster: self.plugin.cluster(), lease: &lease.id };
         match verdict(what, marks, lease.issued, aws.ahead(), shown) {
@@ -191,3 +191,69 @@ fn gone(removed: Result<(), AwsError>) -> Result<(), AwsError> {
 
 /// Between rounds: lists lag, and who holds the key may make new ones meanwhile.
 const ROUNDS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::{AwsEnvironment, Outside, Refusal, Settings};
+    use crate::base::time::ManualClock;
+    use crate::base::{Clock, LeaseId, Timestamp};
+    use crate::engine::aws::connection::Account;
+    use crate::engine::aws::template::{DEFAULT, Template};
+
+    const A: &str = "arn:aws:iam::111111111111:user/x";
+
+    async fn connection(sees: &str) -> Connection {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp::from_seconds(1_800_000_000)));
+        let settings = Settings { access_key: "AKIA".to_owned(), secret_key: "s".into(), ..Settings::default() };
+        let outside = Outside::new(Arc::clone(&clock), AwsEnvironment::default()).unwrap();
+        let aws = outside.connect(&settings).await.unwrap();
+        let connection = Connection::new(aws, Template::parse(DEFAULT).unwrap(), "3".to_owned(), clock);
+        connection.sees(sees);
+        connection
+    }
+
+    fn what(account: Option<&str>, generation: &str) -> IamUser {
+        IamUser {
+            username: "u".to_owned(),
+            path: "/".to_owned(),
+            role: "r".to_owned(),
+            user_id: None,
+            access_key_id: None,
+            account: account.and_then(Account::of_arn),
+            generation: generation.to_owned(),
+            acknowledged: false,
+            chance: 20,
+        }
+    }
+
+    #[tokio::test]
+    async fn credentials_of_another_account_are_not_used() {
+        let connection = connection("arn:aws:iam::222222222222:user/y").await;
+        let Err(RevokeError::Lease(text)) = check_account(&connection, &what(Some(A), "3")).await else { panic!() };
+        assert!(text.starts_with("AccountMismatch: user \"u\" is in account 111111111111 (aws)"), "{text}");
+        assert!(text.contains("222222222222"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn of_the_same_account_or_the_same_credentials_absence_is_believed() {
+        let connection = connection(A).await;
+        assert!(check_account(&connection, &what(Some(A), "1")).await.unwrap());
+        assert!(check_account(&connection, &what(None, "3")).await.unwrap());
+        assert!(!check_account(&connection, &what(None, "2")).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn an_action_denied_to_five_leases_is_denied_to_all() {
+        let connection = connection(A).await;
+        let code = "AccessDenied".to_owned();
+        let error =
+            AwsError::Refused(Refusal { action: "iam:DeleteUser", code, message: String::new(), status: 403, retry_after: None });
+        let deny = |lease: &str| connection.is_denied_to_all(&error, &LeaseId::new(lease));
+        assert!((0..10).all(|_| !deny("a/1")));
+        assert!(["a/2", "a/3", "a/4"].into_iter().all(|lease| !deny(lease)));
+        assert!(deny("a/5"));
+        connection.succeeded();
+        assert!(!deny("a/6"));
+    }
+}

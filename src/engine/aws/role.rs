@@ -48,6 +48,7 @@ impl fmt::Display for CredentialType {
 /// A role, as stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_field_names, reason = "the API's words")]
 pub(super) struct Role {
     /// One; two of a role written in the old form with a document.
     pub(super) credential_types: Vec<CredentialType>,

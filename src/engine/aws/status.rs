@@ -1,27 +1,43 @@
 //! `status`: what is known of the account, without asking it (`aws-secrets-engine.md` §21.10).
 
+use std::future::{Ready, ready};
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use crate::aws::Rate;
 use crate::mount::{ApiError, Ctx, Nothing, Reply};
 
 use super::AwsSecrets;
+use super::connection::Connection;
 
 impl AwsSecrets {
-    pub(super) async fn status(self: Arc<Self>, _: Ctx, _: Nothing) -> Result<Reply, ApiError> {
-        let connection = self.connection.load_full();
-        let identity = connection.as_ref().and_then(|connection| connection.aws.known_identity());
-        let status = json!({
-            "account": identity.map(|identity| &identity.account),
-            "partition": identity.map(|identity| &identity.partition),
-            "caller_arn": identity.map(|identity| &identity.arn),
-            "identity_error": connection.as_ref().and_then(|connection| connection.identity_error()),
-            "birth_marks": connection.as_ref().map(|connection| connection.marks()),
-        });
-        Ok(Reply::data(match status {
+    pub(super) fn status(self: Arc<Self>, _: Ctx, _: Nothing) -> Ready<Result<Reply, ApiError>> {
+        let shown = match self.connection.load_full() {
+            Some(connection) => shown(&connection),
+            // Nobody has asked for anything yet.
+            None => json!({
+                "account": null, "partition": null, "caller_arn": null, "identity_error": null, "birth_marks": null,
+                "rates": {},
+            }),
+        };
+        ready(Ok(Reply::data(match shown {
             Value::Object(map) => map,
             _ => Map::new(),
-        }))
+        })))
     }
+}
+
+fn shown(connection: &Connection) -> Value {
+    let account = connection.known_account();
+    let rate = |rate: Rate| json!({ "allowed": rate.allowed, "used": rate.used, "throttled": rate.throttled });
+    let rates = connection.aws.rates().into_iter().map(|(action, seen)| (action.to_owned(), rate(seen)));
+    json!({
+        "account": account.as_ref().map(|account| &account.id),
+        "partition": account.as_ref().map(|account| &account.partition),
+        "caller_arn": connection.aws.known_identity().map(|identity| &identity.arn),
+        "identity_error": connection.identity_error(),
+        "birth_marks": connection.marks(),
+        "rates": rates.collect::<Map<_, _>>(),
+    })
 }

@@ -165,7 +165,13 @@ mod tests {
     }
 
     fn refused(code: &str) -> AwsError {
-        AwsError::Refused(Refusal { action: "iam:GetUser", code: code.to_owned(), message: String::new(), status: 400 })
+        AwsError::Refused(Refusal {
+            action: "iam:GetUser",
+            code: code.to_owned(),
+            message: String::new(),
+            status: 400,
+            retry_after: None,
+        })
     }
 
     const OLD: u64 = 1_700_000_000;

@@ -15,8 +15,8 @@ pub(super) fn quoted(text: &str) -> String {
             '\u{8}' => out.push_str("\\b"),
             '\u{b}' => out.push_str("\\v"),
             '\u{c}' => out.push_str("\\f"),
-            c if u32::from(c) < 0x80 && c.is_control() => out.push_str(&format!("\\x{:02x}", u32::from(c))),
-            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c if u32::from(c) < 0x80 && c.is_control() => out.extend(format!("\\x{:02x}", u32::from(c)).chars()),
+            c if c.is_control() => out.extend(format!("\\u{:04x}", u32::from(c)).chars()),
             c => out.push(c),
         }
     }
@@ -27,8 +27,7 @@ pub(super) fn quoted(text: &str) -> String {
 /// Several mistakes as one text.
 pub(super) fn all_of(items: &[String]) -> String {
     let noun = if items.len() == 1 { "error" } else { "errors" };
-    let lines: String = items.iter().map(|item| format!("\t* {item}\n")).collect();
-    format!("{} {noun} occurred:\n{lines}\n", items.len())
+    format!("{} {noun} occurred:\n\t* {}\n\n", items.len(), items.join("\n\t* "))
 }
 
 #[cfg(test)]

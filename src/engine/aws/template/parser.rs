@@ -77,9 +77,9 @@ pub(super) fn parse(tokens: Vec<Token>) -> Result<Vec<Node>, TemplateError> {
     let mut parser = Parser { tokens: tokens.into_iter().peekable(), depth: 0 };
     let (nodes, end) = parser.nodes()?;
     match end {
-        End::Text => Ok(nodes),
-        End::End => Err(TemplateError::new("unexpected {{end}}")),
-        End::Else(_) => Err(TemplateError::new("unexpected {{else}}")),
+        Stop::Text => Ok(nodes),
+        Stop::End => Err(TemplateError::new("unexpected {{end}}")),
+        Stop::Else(_) => Err(TemplateError::new("unexpected {{else}}")),
     }
 }
 
@@ -89,7 +89,7 @@ struct Parser {
 }
 
 /// What ended a list of pieces.
-enum End {
+enum Stop {
     Text,
     End,
     /// With the condition of an `else if`.
@@ -97,12 +97,12 @@ enum End {
 }
 
 impl Parser {
-    fn nodes(&mut self) -> Result<(Vec<Node>, End), TemplateError> {
+    fn nodes(&mut self) -> Result<(Vec<Node>, Stop), TemplateError> {
         self.deeper()?;
         let mut nodes = Vec::new();
         let end = loop {
             match self.tokens.next() {
-                None => break End::Text,
+                None => break Stop::Text,
                 Some(Token::Text(text)) => nodes.push(Node::Text(text)),
                 Some(_open) => {
                     let word = match self.tokens.peek() {
@@ -117,11 +117,11 @@ impl Parser {
                         "end" => {
                             self.tokens.next();
                             self.close()?;
-                            break End::End;
+                            break Stop::End;
                         }
                         "else" => {
                             self.tokens.next();
-                            break End::Else(self.else_condition()?);
+                            break Stop::Else(self.else_condition()?);
                         }
                         "range" | "with" | "define" | "template" | "block" | "break" | "continue" => {
                             return Err(TemplateError::new(format!("\"{word}\" is not supported in a username template")));
@@ -147,10 +147,10 @@ impl Parser {
             let (nodes, end) = self.nodes()?;
             branches.push((condition, nodes));
             condition = match end {
-                End::End => return Ok(Node::If(branches)),
-                End::Else(condition) if !is_last => condition,
-                End::Else(_) => return Err(TemplateError::new("unexpected {{else}}")),
-                End::Text => return Err(TemplateError::new("unexpected EOF")),
+                Stop::End => return Ok(Node::If(branches)),
+                Stop::Else(condition) if !is_last => condition,
+                Stop::Else(_) => return Err(TemplateError::new("unexpected {{else}}")),
+                Stop::Text => return Err(TemplateError::new("unexpected EOF")),
             };
         }
     }
