@@ -168,6 +168,7 @@ impl Active {
     }
 
     async fn tick(&self) {
+        keys::watch(self).await;
         let ids: Vec<_> = self.routes.load().mounts().map(|mount| mount.entry.id.clone()).collect();
         for id in ids {
             // Held for its own turn only: a mount that goes is not held up by another one's.
