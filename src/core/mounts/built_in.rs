@@ -13,19 +13,19 @@ fn entry(class: Class, path: &str, kind: &str) -> Result<MountEntry, ApiError> {
     let mut entry = MountEntry::new(class, MountPath::parse(path)?, kind);
     match kind {
         SYSTEM => {
-            entry.description = "the server itself: policies, mounts, audit, seal".to_owned();
+            entry.description = "system endpoints used for control, policy and debugging".to_owned();
             entry.config.passthrough_request_headers = Some(vec!["Accept".to_owned()]);
             entry.seal_wrap = true;
         }
         IDENTITY => {
-            entry.description = "who somebody is, whatever he logs in with".to_owned();
+            entry.description = "identity store".to_owned();
             entry.config.passthrough_request_headers = Some(vec!["Authorization".to_owned()]);
         }
         CUBBYHOLE => {
-            entry.description = "each token's own storage, which ends with it".to_owned();
+            entry.description = "per-token private secret storage".to_owned();
             entry.local = true;
         }
-        _ => entry.description = "tokens: made, looked up, renewed, revoked".to_owned(),
+        _ => entry.description = "token based credentials".to_owned(),
     }
     Ok(entry)
 }
