@@ -38,7 +38,7 @@ async fn a_lease_is_looked_up_renewed_and_listed() {
 async fn a_revoked_lease_cannot_be_renewed() {
     let server = Server::start().await;
     for (path, data, told) in
-        [("sys/leases/revoke", json!({}), Told::Nothing), ("sys/revoke", json!({ "sync": false }), Told::Nothing)]
+        [("sys/leases/revoke", json!({}), Told::Nothing), ("sys/revoke", json!({ "sync": false }), Told::Accepted)]
     {
         let id = server.lend().await;
         let mut data = data;
@@ -56,6 +56,8 @@ async fn revoking_what_is_not_there_succeeds() {
     for path in ["sys/leases/revoke/nosuch/lease", "sys/leases/revoke-prefix/nosuch", "sys/leases/revoke-force/nosuch"] {
         assert_eq!(server.write(path, json!({})).await, Told::Nothing, "{path}");
     }
+    let queued = server.write("sys/leases/revoke-prefix/nosuch", json!({ "sync": false })).await;
+    assert_eq!(queued, Told::Accepted);
     assert_eq!(server.write("sys/leases/revoke", json!({})).await, refused("lease_id must be specified"));
     assert_eq!(server.write("sys/leases/renew", json!({ "lease_id": "no/such" })).await, refused("lease not found"));
     assert_eq!(server.write("sys/leases/lookup", json!({ "lease_id": "no/such" })).await, refused("invalid lease"));
