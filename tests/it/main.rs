@@ -7,6 +7,7 @@ mod fuzz_hcl;
 mod fuzz_shares;
 mod lease;
 mod listen;
+mod mounts;
 mod storage;
 mod tidy;
 mod token;
