@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod cli;
+mod edge;
 mod fuzz_hcl;
 mod fuzz_shares;
 mod lease;

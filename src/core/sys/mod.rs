@@ -2,8 +2,8 @@
 
 pub(super) mod audit_devices;
 mod audited_headers;
-mod capabilities;
 mod auth;
+mod capabilities;
 pub(super) mod cluster;
 pub(super) mod config;
 pub(super) mod help;
