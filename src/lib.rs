@@ -32,5 +32,5 @@ pub mod lease;
 pub mod mount;
 pub mod policy;
 pub mod seal;
-//pub mod server;
+pub mod server;
 pub mod token;

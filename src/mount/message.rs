@@ -122,6 +122,25 @@ impl Ctx {
         Self { asked, caller, mount, limits, clock, operation, leases, owner }
     }
 
+    /// Commits what ends with the caller's token. Each batch `batch` makes expects the token's record as it was read, so that
+    /// nothing can be added behind the walk that ends it (architecture §5); when the token merely changed it is tried again.
+    ///
+    /// # Errors
+    /// 403 without a token, and when it has ended or is being ended.
+    pub async fn commit_with_caller(&self, batch: impl Fn() -> Result<Txn, BarrierError> + Send + Sync) -> Result<(), ApiError> {
+        let token = self.caller.token.as_ref().ok_or_else(ApiError::denied)?;
+        let mut owner = Owner { token: Some(token.key), version: token.version, ends: None, last_use: false };
+        for _ in 0..TRIES {
+            let mut txn = batch()?;
+            self.leases.expect_owner(&mut txn, &owner);
+            match txn.commit().await {
+                Err(error) if error.is_conflict() => owner = self.leases.owner_again(owner).await?,
+                result => return Ok(result?),
+            }
+        }
+        Err(ApiError::internal("the caller's token changed under every attempt"))
+    }
+
     /// What the plugin issues with; leases hang on the caller's token.
     pub fn leases(&self) -> Leases {
         self.leases.leases(self.mount.id.clone(), &self.asked.path, self.owner.clone())
@@ -238,6 +257,20 @@ impl Reply {
     /// Data.
     pub fn data(data: Map<String, Value>) -> Self {
         Self::new(Body::Data(data))
+    }
+
+    /// One field as data; see [`Reply::and`].
+    pub fn field(name: &str, value: Value) -> Self {
+        Self::data(Map::new()).and(name, value)
+    }
+
+    /// With one more field, when it is a reply of data.
+    #[must_use]
+    pub fn and(mut self, name: &str, value: Value) -> Self {
+        if let Body::Data(data) = &mut self.body {
+            data.insert(name.to_owned(), value);
+        }
+        self
     }
 
     /// A record as data.
@@ -408,3 +441,6 @@ impl fmt::Debug for Along {
         f.debug_struct("Along").field("turn", &self.turn.is_some()).finish_non_exhaustive()
     }
 }
+
+/// How often a batch that hangs on a token is tried. The token changes when it is renewed or used, not by the hundreds.
+const TRIES: usize = 8;

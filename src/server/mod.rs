@@ -148,8 +148,7 @@ fn configuration(flags: &ServerFlags, environment: &Environment) -> Result<(Serv
 
 /// Flags that have no effect here.
 fn unused(flags: &ServerFlags) -> Vec<String> {
-    let rotates =
-        flags.log_rotate_bytes.is_some() || flags.log_rotate_nanos.is_some() || flags.log_rotate_max_files.is_some();
+    let rotates = flags.log_rotate_bytes.is_some() || flags.log_rotate_nanos.is_some() || flags.log_rotate_max_files.is_some();
     let given = [
         (rotates, "-log-rotate-*: this server does not rotate its log; it opens it again on SIGHUP"),
         (!flags.experiment.is_empty(), "-experiment: there are none"),
@@ -157,7 +156,10 @@ fn unused(flags: &ServerFlags) -> Vec<String> {
     given.iter().filter(|(given, _)| *given).map(|(_, text)| (*text).to_owned()).collect()
 }
 
-fn open_storage(config: &ServerConfig, clock: &Arc<dyn Clock>) -> Result<(Arc<dyn Storage>, Option<Arc<EmbeddedStorage>>), String> {
+fn open_storage(
+    config: &ServerConfig,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Arc<dyn Storage>, Option<Arc<EmbeddedStorage>>), String> {
     config.storage.prepare().map_err(|error| error.to_string())?;
     match &config.storage {
         StorageConfig::Inmem => Ok((Arc::new(MemoryStorage::new()), None)),

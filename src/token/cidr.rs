@@ -29,6 +29,12 @@ impl BoundCidr {
     }
 }
 
+impl From<IpNet> for BoundCidr {
+    fn from(net: IpNet) -> Self {
+        Self(net)
+    }
+}
+
 impl fmt::Display for BoundCidr {
     /// One address is shown without the length of its prefix.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
