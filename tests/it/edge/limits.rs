@@ -13,7 +13,7 @@ use serde_json::json;
 use super::Edge;
 
 async fn small() -> Edge {
-    let json = JsonLimits { depth: 3, string_length: Some(64), object_entries: 3, array_elements: 3, tokens: 20 };
+    let json = JsonLimits { depth: 3, string_length: Some(64), object_entries: 3, array_elements: 3, tokens: 19 };
     let limits =
         ListenerLimits { max_request_size: Some(120), max_request_duration: Ttl::seconds(5), json, ..ListenerLimits::default() };
     Edge::with(limits).opened(1, 1).await
