@@ -13,12 +13,12 @@ async fn a_user_is_created_as_asked_and_shown_with_its_tags_and_boundary() {
     let world = World::new().await;
     let iam = world.iam();
     let create = iam.create_user().user_name("app-1").path("/vault/").permissions_boundary(READ_ONLY);
-    let created = create.tags(tag("team", "a&b")).tags(tag("empty", "")).send().await.unwrap().user.unwrap();
+    let created = create.tags(tag("team", "a+b@c")).tags(tag("empty", "")).send().await.unwrap().user.unwrap();
     assert_eq!(created.arn, "arn:aws:iam::123456789012:user/vault/app-1");
     assert!(created.user_id.starts_with("AIDA") && created.user_id.len() == 21);
     let shown = iam.get_user().user_name("app-1").send().await.unwrap().user.unwrap();
     assert_eq!(shown, created);
-    assert_eq!(shown.tags(), [tag("empty", ""), tag("team", "a&b")]);
+    assert_eq!(shown.tags(), [tag("empty", ""), tag("team", "a+b@c")]);
     assert_eq!(shown.permissions_boundary.unwrap().permissions_boundary_arn.as_deref(), Some(READ_ONLY));
     assert_eq!(shown.create_date.secs(), i64::try_from(START.seconds()).unwrap());
     let tags = iam.list_user_tags().user_name("app-1").send().await.unwrap();

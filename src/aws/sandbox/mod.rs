@@ -31,6 +31,8 @@ mod iam_tests;
 #[cfg(test)]
 mod sts_tests;
 #[cfg(test)]
+mod wire_tests;
+#[cfg(test)]
 mod world_tests;
 
 use std::fmt;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -111,13 +111,17 @@ async fn serve(stream: TcpStream, inner: Arc<Inner>) {
 
 async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Cut> {
     let (parts, body) = request.into_parts();
+    let too_large = || {
+        let failure = Failure::new(413, "RequestEntityTooLarge", "Request body is larger than 1 MiB");
+        Ok(respond(&inner, Service::Iam, "", Err(failure)))
+    };
+    if body.size_hint().lower() > u64::try_from(BODY).unwrap_or(u64::MAX) {
+        return too_large();
+    }
     let read = time::timeout(&*inner.clock, BODY_TIME, Limited::new(body, BODY).collect()).await.ok_or(Cut)?;
     let body = match read {
         Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => {
-            let failure = Failure::new(413, "RequestEntityTooLarge", "Request body is larger than 1 MiB");
-            return Ok(respond(&inner, Service::Iam, "", Err(failure)));
-        }
+        Err(error) if error.is::<LengthLimitError>() => return too_large(),
         Err(_) => return Err(Cut),
     };
     let asked = match Asked::read(&parts, &body) {

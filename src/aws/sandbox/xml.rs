@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn lists_have_members() {
         let mut xml = Xml::default();
-        xml.list("Names", ["a", "b"], |xml, name| xml.text(name));
+        xml.list("Names", ["a", "b"], Xml::text);
         assert_eq!(xml.into_text(), "<Names><member>a</member><member>b</member></Names>");
     }
 }
