@@ -31,3 +31,7 @@ pub use policy::Inline;
 pub use rates::{Rate, Urgency};
 pub use sts::{AssumeRole, Assumed, Federate, Identity, Session};
 pub use user::{NewUser, User};
+
+#[cfg(test)]
+#[path = "aws_tests.rs"]
+mod tests;
