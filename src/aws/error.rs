@@ -107,7 +107,12 @@ impl AwsError {
 
     /// Too many calls.
     pub fn is_throttled(&self) -> bool {
-        THROTTLING.contains(&self.code())
+        match self {
+            Self::Refused(refusal) => {
+                THROTTLING.contains(&refusal.code.as_str()) || (refusal.code.is_empty() && refusal.status == 429)
+            }
+            Self::Unsent { .. } | Self::Unknown { .. } => false,
+        }
     }
 
     /// The credentials lack a permission.

@@ -18,6 +18,7 @@ mod key;
 mod policy;
 mod rates;
 pub mod sandbox;
+mod simulate;
 mod sts;
 mod user;
 
