@@ -8,11 +8,12 @@
 //! | 1 | `storage`, `aws`, `config` |
 //! | 2 | `barrier` |
 //! | 3 | `seal`, `policy`, `lease` |
-//! | 4 | `token` |
+//! | 4 | `token`, `identity` |
 //! | 5 | `mount` |
 //! | 6 | `audit`, `engine`, `auth` |
 //! | 7 | `core` |
 //! | 8 | `http`, `cli` |
+//! | 9 | `server` |
 
 pub mod base;
 pub mod storage;
@@ -26,8 +27,10 @@ pub mod config;
 pub mod core;
 pub mod engine;
 pub mod http;
+pub mod identity;
 pub mod lease;
 pub mod mount;
 pub mod policy;
 pub mod seal;
+pub mod server;
 pub mod token;

@@ -1,3 +1,10 @@
-//! The `leasehold` program: composes the server, or hands over to the command line.
+//! The `leasehold` program: its command line, of which `server` is one command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use leasehold::cli::{Io, run};
+
+fn main() -> ExitCode {
+    let code = run(std::env::args_os().collect(), Io::process(), &leasehold::server::run);
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}

@@ -119,6 +119,16 @@ impl TokenKey {
         Some(Self(out))
     }
 
+    /// From the hash of a token that does not tell when it was issued: seven zeros stand for the time.
+    pub fn untimed(hash: &[u8; 32]) -> Self {
+        let mut out = [b'0'; Self::LEN];
+        let (_, tail) = out.split_at_mut(7);
+        for (pair, byte) in tail.chunks_exact_mut(2).zip(hash) {
+            pair.iter_mut().zip([byte >> 4, byte & 15]).for_each(|(digit, value)| *digit = hex_digit(value));
+        }
+        Self(out)
+    }
+
     /// Reads back what [`TokenKey::as_str`] wrote.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes: [u8; Self::LEN] = text.as_bytes().try_into().ok()?;
@@ -130,6 +140,10 @@ impl TokenKey {
         // Only ASCII letters and digits get in.
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
+}
+
+const fn hex_digit(value: u8) -> u8 {
+    if value < 10 { b'0' + value } else { b'a' - 10 + value }
 }
 
 impl fmt::Debug for TokenKey {

@@ -19,6 +19,9 @@ pub const BUILD_DATE: &str = match option_env!("LEASEHOLD_BUILD_DATE") {
     _ => "2026-01-01T00:00:00Z",
 };
 
+/// The version of plugins that are part of this program, in the form clients know.
+pub const RUNNING_PLUGIN: &str = concat!("v", env!("CARGO_PKG_VERSION"), "+builtin.vault");
+
 /// The line printed by `version`: its second word is what scripts read.
 pub fn line() -> String {
     format!("Vault v{API_LEVEL} ({COMMIT}), built {BUILD_DATE}")

@@ -52,6 +52,14 @@ impl ListenAddress {
             Self::Unix { .. } => "unix",
         }
     }
+
+    /// The address as the configuration writes it.
+    pub fn shown(&self) -> std::borrow::Cow<'_, str> {
+        match self {
+            Self::Tcp(address) => address.into(),
+            Self::Unix { path, .. } => path.to_string_lossy(),
+        }
+    }
 }
 
 /// Where a listener's certificate comes from, and which versions of TLS it speaks.

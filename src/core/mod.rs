@@ -1,1 +1,32 @@
-//! The life of a request, seal state, `sys/`.
+//! The life of a request, the state of the server, and `sys/`.
+//!
+//! [`Core`] is the server without its edge: sealed or [`Active`]. `handle` is a request's way through it; everything that
+//! holds while unsealed hangs on [`Active`], so that a sealed server has nothing to misuse.
+
+mod access;
+mod active;
+mod answer;
+mod audited;
+mod envelope;
+mod grant;
+mod handle;
+mod issuers;
+mod lockout;
+mod mounts;
+mod operator;
+mod revoker;
+mod seal_state;
+mod settings;
+mod settle;
+mod sys;
+mod wrapping;
+
+pub use active::Active;
+pub use answer::{Answer, AnswerBody, Outcome, Refusal};
+pub use envelope::{Auth, Data, Envelope, HtmlSafe};
+pub use operator::{
+    Health, InitInput, Leader, NewKeys, RekeyInput, RekeyKeys, RekeyReply, RekeyStatus, RootStatus, SealStatus, ShareInput,
+    State, UnsealInput, VerifyReply, VerifyStatus,
+};
+pub use seal_state::{Core, CoreError, Initialized};
+pub use settings::Settings;

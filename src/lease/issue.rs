@@ -118,7 +118,7 @@ impl Leases {
                     }
                     return Ok(Pending { hand, lease: stored, version, owner, what });
                 }
-                Err(error) if error.is_conflict() => owner = manager.read_again(owner).await?,
+                Err(error) if error.is_conflict() => owner = manager.owner_again(owner).await?,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -281,18 +281,20 @@ impl LeaseManager {
         Err(LeaseError::Contended)
     }
 
-    fn expect_owner(&self, txn: &mut Txn, owner: &Owner) {
+    /// Has a batch expect the owner's record at the version it was read at, whatever else the batch writes.
+    pub fn expect_owner(&self, txn: &mut Txn, owner: &Owner) {
         let Some(token) = &owner.token else { return };
         let tokens = self.view.barrier().view(TOKENS);
         let key = format!("id/{token}");
-        match owner.version {
-            Some(version) => txn.expect_at(&tokens, &key, version),
-            // Fails, whereupon the version is read.
-            None => txn.expect_absent(&tokens, &key),
-        };
+        // The version of nothing: fails whether or not the token is there, whereupon its version is read.
+        txn.expect_at(&tokens, &key, owner.version.unwrap_or_else(|| Version::of(&[])));
     }
 
-    async fn read_again(&self, owner: Owner) -> Result<Owner, LeaseError> {
+    /// The owner with the version of its record as it is now, once a batch that expected it conflicted.
+    ///
+    /// # Errors
+    /// [`LeaseError::OwnerEnded`] when the token has ended or is being ended, [`LeaseError::Contended`] without a token.
+    pub async fn owner_again(&self, owner: Owner) -> Result<Owner, LeaseError> {
         let Some(token) = &owner.token else { return Err(LeaseError::Contended) };
         let version = self.owners.version(token).await?.ok_or(LeaseError::OwnerEnded)?;
         Ok(Owner { version: Some(version), ..owner })
@@ -331,7 +333,7 @@ impl Activation {
                 Err(LeaseError::Revoked)
             }
             Body::Lent(manager) if owner.token.is_some() => {
-                let owner = manager.read_again(owner).await?;
+                let owner = manager.owner_again(owner).await?;
                 Ok(Issued { lease, owner, body: Body::Lent(manager) })
             }
             body @ Body::Lent(_) => Ok(Issued { lease, owner, body }),

@@ -269,7 +269,8 @@ impl LeaseManager {
     }
 
     async fn wait_for_all(&self, ids: &[LeaseId], at: &mut u64, total: u64, force: bool) -> Result<(), LeaseError> {
-        let waits = ids.iter().map(|id| async move { (id, self.wait_for(id, force).await) });
+        // Collected: a future that holds the closure is not known to be `Send` wherever it is boxed.
+        let waits: Vec<_> = ids.iter().map(|id| async move { (id, self.wait_for(id, force).await) }).collect();
         let mut results = stream::iter(waits).buffered(WAITS);
         while let Some((id, result)) = results.next().await {
             *at += 1;

@@ -46,6 +46,24 @@ impl LeaseManager {
         }
     }
 
+    /// Adds what is missing of the keys of a token to a batch that expects its record; without path it is not listed.
+    pub async fn mend_token(
+        &self,
+        txn: &mut Txn,
+        creation_path: Option<&str>,
+        key: &TokenKey,
+        due: Option<Timestamp>,
+    ) -> Result<(), BarrierError> {
+        let listed = creation_path.map(|path| due::token_id(path, key));
+        let queued = due.map(|due| due::due(due::TOKENS, due, key.as_str()));
+        for place in listed.into_iter().chain(queued) {
+            if !self.view.exists(&place).await? {
+                txn.put(&self.view, &place, key)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Expects that nothing is leased to a token: for the batch that removes it.
     pub fn expect_none_of(&self, txn: &mut Txn, key: &TokenKey) {
         txn.expect_empty(&self.view, &due::of_token(key));

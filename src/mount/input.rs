@@ -54,10 +54,27 @@ pub struct Whole {
 }
 
 /// Only what the path says: the last piece in braces.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Named {
     /// See above.
     pub name: String,
+}
+
+/// Two inputs of one request: fields that several endpoints share beside their own.
+#[derive(Clone, Debug, Default)]
+pub struct Both<A, B>(pub A, pub B);
+
+impl<A: Input, B: Input> Input for Both<A, B> {
+    fn fields() -> Vec<FieldInfo> {
+        let mut fields = A::fields();
+        fields.extend(B::fields());
+        fields
+    }
+    fn decode(decoded: Decoded) -> Result<Self, ApiError> {
+        let Decoded { captures, data, is_probe } = decoded;
+        let first = Decoded { captures: captures.clone(), data: data.clone(), is_probe };
+        Ok(Self(A::decode(first)?, B::decode(Decoded { captures, data, is_probe })?))
+    }
 }
 
 impl Input for Nothing {
@@ -155,6 +172,15 @@ mod tests {
     fn an_error_names_the_field() {
         let error = read(json!({ "ttl": "soon" })).unwrap_err();
         assert!(error.text.starts_with("Field validation failed: error converting input for field \"ttl\": "), "{error}");
+    }
+
+    #[test]
+    fn two_inputs_read_one_request() {
+        let Value::Object(data) = json!({ "ttl": "1h", "more": 1 }) else { panic!() };
+        let decoded = Decoded { captures: vec![("name", "web".to_owned())], data, is_probe: false };
+        let Both(named, role) = Both::<Named, Role>::decode(decoded).unwrap();
+        assert_eq!((named.name.as_str(), role.name.as_str(), role.ttl), ("web", "web", Some(Ttl::hours(1))));
+        assert_eq!(Both::<Named, Role>::fields(), Role::fields());
     }
 
     #[test]

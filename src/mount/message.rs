@@ -5,7 +5,6 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ipnet::IpNet;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -14,7 +13,7 @@ use crate::base::turns::Turn;
 use crate::base::{ApiPath, Clock, LeaseId, RequestId, Secret, TokenKey, Ttl};
 use crate::lease::{Issued, LeaseManager, Leases, Limits, Owner};
 use crate::policy::{Acl, Operation};
-use crate::token::TokenInfo;
+use crate::token::{BoundCidr, TokenInfo};
 
 use super::MountEntry;
 use super::error::ApiError;
@@ -108,6 +107,40 @@ pub struct Ctx {
 }
 
 impl Ctx {
+    /// Puts it together: core for a request, tests by hand.
+    #[expect(clippy::too_many_arguments, reason = "each is another thing a request may touch")]
+    pub fn new(
+        asked: Arc<Asked>,
+        caller: Caller,
+        mount: Arc<MountEntry>,
+        limits: Limits,
+        clock: Arc<dyn Clock>,
+        operation: Operation,
+        leases: Arc<LeaseManager>,
+        owner: Owner,
+    ) -> Self {
+        Self { asked, caller, mount, limits, clock, operation, leases, owner }
+    }
+
+    /// Commits what ends with the caller's token. Each batch `batch` makes expects the token's record as it was read, so that
+    /// nothing can be added behind the walk that ends it (architecture §5); when the token merely changed it is tried again.
+    ///
+    /// # Errors
+    /// 403 without a token, and when it has ended or is being ended.
+    pub async fn commit_with_caller(&self, batch: impl Fn() -> Result<Txn, BarrierError> + Send + Sync) -> Result<(), ApiError> {
+        let token = self.caller.token.as_ref().ok_or_else(ApiError::denied)?;
+        let mut owner = Owner { token: Some(token.key), version: token.version, ends: None, last_use: false };
+        for _ in 0..TRIES {
+            let mut txn = batch()?;
+            self.leases.expect_owner(&mut txn, &owner);
+            match txn.commit().await {
+                Err(error) if error.is_conflict() => owner = self.leases.owner_again(owner).await?,
+                result => return Ok(result?),
+            }
+        }
+        Err(ApiError::internal("the caller's token changed under every attempt"))
+    }
+
     /// What the plugin issues with; leases hang on the caller's token.
     pub fn leases(&self) -> Leases {
         self.leases.leases(self.mount.id.clone(), &self.asked.path, self.owner.clone())
@@ -226,6 +259,20 @@ impl Reply {
         Self::new(Body::Data(data))
     }
 
+    /// One field as data; see [`Reply::and`].
+    pub fn field(name: &str, value: Value) -> Self {
+        Self::data(Map::new()).and(name, value)
+    }
+
+    /// With one more field, when it is a reply of data.
+    #[must_use]
+    pub fn and(mut self, name: &str, value: Value) -> Self {
+        if let Body::Data(data) = &mut self.body {
+            data.insert(name.to_owned(), value);
+        }
+        self
+    }
+
     /// A record as data.
     ///
     /// # Errors
@@ -320,7 +367,7 @@ pub struct Grant {
     /// Whether it can be renewed.
     pub renewable: bool,
     /// From where it may be used; empty: from everywhere.
-    pub bound_cidrs: Vec<IpNet>,
+    pub bound_cidrs: Vec<BoundCidr>,
     /// Shown as `auth.metadata`, kept with the token; `None` shows `null`.
     pub metadata: Option<BTreeMap<String, String>>,
     /// Kept with the token and never shown: what a renewal needs to know.
@@ -377,7 +424,7 @@ pub struct Creation {
     pub id: Option<Secret<String>>,
     /// The entity it belongs to; empty: none.
     pub entity_id: String,
-    /// Policies are final: nothing is added.
+    /// For the caller.
     pub warnings: Vec<String>,
 }
 
@@ -394,3 +441,6 @@ impl fmt::Debug for Along {
         f.debug_struct("Along").field("turn", &self.turn.is_some()).finish_non_exhaustive()
     }
 }
+
+/// How often a batch that hangs on a token is tried. The token changes when it is renewed or used, not by the hundreds.
+const TRIES: usize = 8;

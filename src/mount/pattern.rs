@@ -6,7 +6,7 @@
 //! | `{name}` | a segment of letters, digits and `_`, with `-` and `.` inside (spec `00-conventions.md` §1) |
 //! | `{name:at}` | the same, with `@` inside as well |
 //! | `{name:any}` | any segment that is not empty |
-//! | `{name:rest}` | everything to the end, slashes included, not empty |
+//! | `{name:rest}` | everything to the end, slashes included, not empty; of what stands behind it, only text can |
 //! | `/` at the end | a slash that may be missing |
 
 use std::fmt;
@@ -18,6 +18,8 @@ pub struct Pattern {
     pieces: Vec<Piece>,
     /// Ends in a slash, which may be missing.
     is_folder: bool,
+    /// What stands behind a piece that takes the rest, with the slash before it.
+    tail: &'static str,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,11 +43,13 @@ impl Pattern {
     /// Reads a declared path.
     ///
     /// # Panics
-    /// On a kind of piece that does not exist: a mistake in the declaration, which every test finds.
+    /// On a kind of piece that does not exist, or braces behind a rest: mistakes in the declaration, which every test finds.
     #[expect(clippy::panic, reason = "declarations are constants of this program")]
     pub fn new(text: &'static str) -> Self {
         let is_folder = text.ends_with('/');
-        let bare = text.strip_suffix('/').unwrap_or(text);
+        let whole = text.strip_suffix('/').unwrap_or(text);
+        let (bare, tail) = whole.find(":rest}/").map_or((whole, ""), |at| whole.split_at(at + ":rest}".len()));
+        assert!(!tail.contains('{'), "`{text}`: only text can stand behind a piece that takes the rest");
         let pieces = bare.split('/').filter(|_| !bare.is_empty()).map(|piece| {
             let Some(inner) = piece.strip_prefix('{').and_then(|piece| piece.strip_suffix('}')) else {
                 return Piece::Literal(piece);
@@ -58,7 +62,7 @@ impl Pattern {
                 Some((_, kind)) => panic!("`{text}`: there is no piece of kind `{kind}`"),
             }
         });
-        Self { text, pieces: pieces.collect(), is_folder }
+        Self { text, pieces: pieces.collect(), is_folder, tail }
     }
 
     /// As declared.
@@ -89,6 +93,7 @@ impl Pattern {
         for piece in &self.pieces {
             let text = rest?;
             if let Piece::Capture(name, Taking::Rest) = piece {
+                let text = if self.tail.is_empty() { text } else { self.before_tail(text)? };
                 captures.push((name, text.to_owned()));
                 return (!text.is_empty()).then_some(captures);
             }
@@ -115,6 +120,11 @@ impl Pattern {
             Some(rest) => rest.is_empty() && (self.is_folder || self.pieces.is_empty()),
         };
         ends.then_some(captures)
+    }
+
+    fn before_tail<'p>(&self, text: &'p str) -> Option<&'p str> {
+        let text = if self.is_folder { text.strip_suffix('/').unwrap_or(text) } else { text };
+        text.strip_suffix(self.tail)
     }
 }
 
@@ -165,6 +175,16 @@ mod tests {
         assert_eq!(taken("{path:rest}", ""), None);
         assert_eq!(taken("lookup/{prefix:rest}", "lookup/a/b"), some(&["a/b"]));
         assert_eq!(taken("lookup/{prefix:rest}", "lookup/"), None);
+    }
+
+    #[test]
+    fn text_may_stand_behind_the_rest() {
+        assert_eq!(taken("mounts/{path:rest}/tune", "mounts/a/b/tune"), some(&["a/b"]));
+        assert_eq!(taken("mounts/{path:rest}/tune", "mounts/tune/tune"), some(&["tune"]));
+        assert_eq!(taken("mounts/{path:rest}/tune", "mounts/tune"), None);
+        assert_eq!(taken("mounts/{path:rest}/tune", "mounts/a/tune/"), None);
+        assert_eq!(taken("mounts/{path:rest}/tune", "mounts/a/b"), None);
+        assert_eq!(taken("roles/{path:rest}/all/", "roles/a/all/"), some(&["a"]));
     }
 
     #[test]

@@ -64,6 +64,12 @@ pub trait Plugin: Sized + Send + Sync + 'static {
         std::future::ready(Ok(TokenRenewal::same(&token)))
     }
 
+    /// Whom a login names, before it is judged: failures are counted by it, and lock him out. `None`: the method has no such
+    /// names, or the request says none.
+    fn login_name(_path: &str, _data: &Map<String, Value>) -> Option<String> {
+        None
+    }
+
     /// A key of its storage changed.
     fn invalidate(&self, _: &Key) {}
 
@@ -116,6 +122,8 @@ pub trait Mounted: fmt::Debug + Send + Sync {
     fn needs_call(&self, lease: &Lease) -> bool;
     /// What a renewal of a token asks for.
     async fn renew_token(&self, cx: Ctx, token: Arc<TokenInfo>) -> Result<TokenRenewal, ApiError>;
+    /// See [`Plugin::login_name`].
+    fn login_name(&self, path: &str, data: &Map<String, Value>) -> Option<String>;
     /// A key of its storage changed.
     fn invalidate(&self, key: &Key);
     /// See [`Plugin::tick`].
@@ -249,6 +257,10 @@ impl<P: Plugin> Mounted for Opened<P> {
 
     async fn renew_token(&self, cx: Ctx, token: Arc<TokenInfo>) -> Result<TokenRenewal, ApiError> {
         Arc::clone(&self.plugin).renew_token(cx, token).await
+    }
+
+    fn login_name(&self, path: &str, data: &Map<String, Value>) -> Option<String> {
+        P::login_name(path, data)
     }
 
     fn invalidate(&self, key: &Key) {

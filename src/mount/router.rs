@@ -4,6 +4,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
 use crate::barrier::View;
 use crate::base::MountId;
 
@@ -17,6 +20,63 @@ pub struct Mount {
     pub plugin: Arc<dyn Mounted>,
     /// Its part of storage.
     pub view: View,
+    /// Counts those who hold this value or an earlier one of the same mount, back to where it was closed.
+    holders: TaskTracker,
+    /// Those who held it before it was closed.
+    before: Option<TaskTracker>,
+    /// Counts this value.
+    _counted: TaskTrackerToken,
+}
+
+impl Mount {
+    /// A mount that was just opened.
+    pub fn new(entry: Arc<MountEntry>, plugin: Arc<dyn Mounted>, view: View) -> Arc<Self> {
+        Self::held_by(entry, plugin, view, TaskTracker::new(), None)
+    }
+
+    /// The same mount under a changed entry.
+    #[must_use]
+    pub fn with_entry(&self, entry: Arc<MountEntry>) -> Arc<Self> {
+        self.with_plugin(entry, Arc::clone(&self.plugin))
+    }
+
+    /// The same mount, opened anew under a changed entry.
+    #[must_use]
+    pub fn with_plugin(&self, entry: Arc<MountEntry>, plugin: Arc<dyn Mounted>) -> Arc<Self> {
+        Self::held_by(entry, plugin, self.view.clone(), self.holders.clone(), self.before.clone())
+    }
+
+    /// The same mount under an entry that admits nobody: those who hold it by now can be waited for.
+    #[must_use]
+    pub fn closed(&self, entry: Arc<MountEntry>) -> Arc<Self> {
+        let before = self.before.clone().unwrap_or_else(|| self.holders.clone());
+        before.close();
+        Self::held_by(entry, Arc::clone(&self.plugin), self.view.clone(), TaskTracker::new(), Some(before))
+    }
+
+    /// The same mount under an entry that admits everybody again.
+    #[must_use]
+    pub fn opened(&self, entry: Arc<MountEntry>, plugin: Arc<dyn Mounted>) -> Arc<Self> {
+        Self::held_by(entry, plugin, self.view.clone(), TaskTracker::new(), None)
+    }
+
+    /// Returns when nobody holds it any more who did before it was closed: no request of then is under way.
+    pub async fn drained(&self) {
+        if let Some(before) = &self.before {
+            before.wait().await;
+        }
+    }
+
+    fn held_by(
+        entry: Arc<MountEntry>,
+        plugin: Arc<dyn Mounted>,
+        view: View,
+        holders: TaskTracker,
+        before: Option<TaskTracker>,
+    ) -> Arc<Self> {
+        let counted = holders.token();
+        Arc::new(Self { entry, plugin, view, holders, before, _counted: counted })
+    }
 }
 
 /// See the module.

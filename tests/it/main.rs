@@ -8,3 +8,4 @@ mod lease;
 mod listen;
 mod storage;
 mod tidy;
+mod token;

@@ -1,0 +1,164 @@
+//! Logins and what renewals of their tokens get (spec `approle.md` §5, §6).
+//!
+//! Who logs in with a counted secret id has the turn of its entry, makes all checks, and then there is one batch: the use
+//! alone when the address is refused, the use and the token together when all is well. So a crash neither burns a use without a
+//! token nor gives a token without a use.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::auth::cidr;
+use crate::base::turns::Turn;
+use crate::mount::field::{SecretText, Text};
+use crate::mount::{Alias, Along, ApiError, Ctx, Reply, TokenRenewal};
+use crate::token::BoundCidr;
+use crate::token::TokenInfo;
+
+use super::AppRole;
+use super::role::Role;
+use super::secret_api::check_within;
+use super::secret_id::{Area, Entry, SecretId};
+
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct LoginInput {
+    /// The role id.
+    #[serde(default)]
+    role_id: Text,
+    /// The secret id, where the role wants one.
+    #[serde(default)]
+    secret_id: SecretText,
+}
+
+/// A secret id that was shown.
+struct Shown {
+    entry: Entry,
+    /// Of a counted one.
+    turn: Option<Turn>,
+}
+
+impl AppRole {
+    pub(super) async fn log_in(self: Arc<Self>, cx: Ctx, input: LoginInput) -> Result<Reply, ApiError> {
+        let role_id = input.role_id.trim();
+        if role_id.is_empty() {
+            return Err(ApiError::invalid("missing role_id"));
+        }
+        let role = self.role_by_id(role_id).await?.ok_or_else(refused)?;
+        let mut shown = None;
+        if role.bind_secret_id {
+            shown = Some(self.shown(&role, input.secret_id.expose().trim()).await?);
+        }
+        let secret_id = shown.as_ref().map(|shown| &shown.entry.secret_id);
+        let mut metadata = secret_id.map(|secret_id| secret_id.metadata.clone()).unwrap_or_default();
+        metadata.insert("role_name".to_owned(), role.name.clone());
+        let checked = check_address(&role, secret_id, cx.asked.remote.ip);
+        let mut grant = role.token.grant();
+        if let Some(secret_id) = secret_id.filter(|secret_id| !secret_id.token_bound_cidrs.is_empty()) {
+            let blocks = cidr::blocks(&secret_id.token_bound_cidrs).map_err(ApiError::internal)?;
+            grant.bound_cidrs = blocks.into_iter().map(BoundCidr::from).collect();
+        }
+        grant.along = shown.and_then(|shown| self.spent(shown));
+        if let Err(error) = checked {
+            return Err(self.burnt(grant.along).await.err().unwrap_or(error));
+        }
+        grant.internal.insert(ROLE_NAME.to_owned(), role.name);
+        grant.alias = Some(Alias { name: role.role_id, metadata: metadata.clone() });
+        grant.metadata = Some(metadata);
+        Ok(Reply::login(grant))
+    }
+
+    /// What renewing a token gives by its role as it is now.
+    pub(super) async fn renewal(&self, token: &TokenInfo) -> Result<TokenRenewal, ApiError> {
+        let name = token.internal_meta.get(ROLE_NAME).ok_or_else(|| ApiError::internal("the token does not name its role"))?;
+        match self.role(name).await? {
+            Some((role, _)) => Ok(role.token.renewal()),
+            None => Err(ApiError::fault(format!("role {name:?} does not exist during renewal"))),
+        }
+    }
+
+    /// The entry of a secret id; of a counted one as it is in its turn.
+    async fn shown(&self, role: &Role, secret: &str) -> Result<Shown, ApiError> {
+        if secret.is_empty() {
+            return Err(ApiError::invalid("missing secret_id"));
+        }
+        let key = Self::entry_key(role, secret);
+        let entry = self.live_entry(&key).await?.ok_or_else(|| ApiError::bad_credentials(REFUSED))?;
+        let shown = if entry.secret_id.num_uses == 0 {
+            Shown { entry, turn: None }
+        } else {
+            let turn = self.turn(&key).await;
+            // Used up by those before: it was right when it was shown, and counts towards no lock.
+            Shown { entry: self.live_entry(&key).await?.ok_or_else(refused)?, turn: Some(turn) }
+        };
+        if !self.has_accessor(&shown.entry).await? {
+            let Shown { entry, turn } = shown;
+            drop(turn);
+            self.remove_if(&entry.key, |again| again.version == entry.version).await?;
+            return Err(refused());
+        }
+        Ok(shown)
+    }
+
+    /// The batch of one use; `None` when uses are not counted.
+    fn spent(&self, shown: Shown) -> Option<Along> {
+        let Shown { entry: Entry { key, secret_id, version }, turn } = shown;
+        let left = secret_id.num_uses.checked_sub(1)?;
+        let view = self.view.clone();
+        let accessor = self.accessor_key(Area::of_key(&key), &secret_id.accessor);
+        let next = SecretId { num_uses: left, updated: self.deps.clock.precise(), ..secret_id };
+        let write = move |txn: &mut crate::barrier::Txn| {
+            txn.expect_at(&view, &key, version);
+            if left == 0 {
+                txn.delete(&view, &key).delete(&view, &accessor);
+            } else {
+                txn.put(&view, &key, &next)?;
+            }
+            Ok(())
+        };
+        Some(Along { write: Box::new(write), turn })
+    }
+
+    /// Commits a use without a token.
+    async fn burnt(&self, along: Option<Along>) -> Result<(), ApiError> {
+        let Some(along) = along else { return Ok(()) };
+        let mut txn = self.view.txn();
+        (along.write)(&mut txn)?;
+        match txn.commit().await {
+            // Gone with its role: nothing is left to burn.
+            Err(error) if error.is_conflict() => Ok(()),
+            result => Ok(result?),
+        }
+    }
+}
+
+/// Whether a login may come from there, by the secret id and by the role.
+fn check_address(role: &Role, secret_id: Option<&SecretId>, address: Option<IpAddr>) -> Result<(), ApiError> {
+    let shown = address.map(|address| address.to_canonical().to_string()).unwrap_or_default();
+    let of_role = cidr::blocks(role.login_cidrs()).map_err(ApiError::internal)?;
+    if let Some(secret_id) = secret_id.filter(|secret_id| !secret_id.cidr_list.is_empty()) {
+        let blocks = cidr::blocks(&secret_id.cidr_list).map_err(ApiError::internal)?;
+        check_within(&blocks, &of_role)?;
+        if !cidr::holds(&blocks, address) {
+            let by = if secret_id.num_uses == 0 { "through" } else { "by" };
+            let text = format!("source address {shown:?} unauthorized {by} CIDR restrictions on the secret ID");
+            return Err(ApiError::invalid(text));
+        }
+    }
+    if !of_role.is_empty() && !cidr::holds(&of_role, address) {
+        let text = format!("source address {shown:?} unauthorized by CIDR restrictions on the role");
+        return Err(ApiError::invalid(text));
+    }
+    Ok(())
+}
+
+/// One answer, whether the role id or the secret id is wrong.
+fn refused() -> ApiError {
+    ApiError { audited: Some("invalid credentials"), ..ApiError::invalid(REFUSED) }
+}
+
+const REFUSED: &str = "invalid role or secret ID";
+
+/// Under which name a token remembers its role.
+const ROLE_NAME: &str = "role_name";

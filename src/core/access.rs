@@ -1,0 +1,77 @@
+//! Steps 3 and 4 of a request: who asks, and may he (architecture §5).
+
+use std::sync::Arc;
+
+use crate::mount::{ApiError, Asked, Caller, ErrorKind};
+use crate::policy::{Acl, NoEntity, TemplateSource};
+use crate::token::{TokenError, TokenInfo};
+
+use super::Active;
+
+/// Who asks, before anything was checked against his policies.
+#[derive(Clone, Debug)]
+pub(super) struct Identified {
+    /// His token, as it was before this request.
+    pub(super) before: Arc<TokenInfo>,
+    /// His token and what it may do.
+    pub(super) caller: Caller,
+}
+
+impl Active {
+    /// The caller of a request that needs a token. A use of a limited token is taken here, also when the request is denied
+    /// later (spec `tokens.md` §6).
+    ///
+    /// # Errors
+    /// 403 in plain words: no token, an unknown or ended one, or one that may not be used from there.
+    pub(super) async fn identify(&self, asked: &Asked) -> Result<Identified, ApiError> {
+        let token = asked.token.as_ref().ok_or_else(refused)?;
+        let before = self.tokens.find(token.expose()).await.map_err(of_token)?.ok_or_else(refused)?;
+        self.check_origin(&before, asked)?;
+        let acl = self.acl_of(&before).await?;
+        let mut caller = Caller { token: Some(Arc::clone(&before)), acl: Some(acl), has_sudo: false, is_last_use: false };
+        if before.is_limited() {
+            let spent = self.tokens.spend(&before).await.map_err(of_token)?;
+            caller.is_last_use = spent.last;
+            caller.token = Some(spent.info);
+        }
+        Ok(Identified { before, caller })
+    }
+
+    /// What a token may do.
+    ///
+    /// # Errors
+    /// 403 when its entity is gone or disabled.
+    pub(super) async fn acl_of(&self, token: &TokenInfo) -> Result<Arc<Acl>, ApiError> {
+        if token.entity_id.is_empty() {
+            return Ok(self.policies.acl(&token.policies, &NoEntity).await?);
+        }
+        let entity = self.entities.find(&token.entity_id).await?.filter(|entity| !entity.disabled).ok_or_else(refused)?;
+        let source: &dyn TemplateSource = &*entity;
+        Ok(self.policies.acl(&token.policies, source).await?)
+    }
+
+    /// 403 when a token may not be used from there.
+    pub(super) fn check_origin(&self, token: &TokenInfo, asked: &Asked) -> Result<(), ApiError> {
+        if token.bound_cidrs.is_empty() {
+            return Ok(());
+        }
+        let allowed = asked.remote.ip.is_some_and(|ip| token.bound_cidrs.iter().any(|cidr| cidr.contains(ip)));
+        if allowed { Ok(()) } else { Err(refused()) }
+    }
+}
+
+/// 403 in plain words.
+pub(super) fn refused() -> ApiError {
+    ApiError::new(ErrorKind::Denied, "permission denied")
+}
+
+/// What a failing token store means for a caller.
+pub(super) fn of_token(error: TokenError) -> ApiError {
+    match error {
+        TokenError::Ended => refused(),
+        TokenError::ParentEnded | TokenError::Duplicate => ApiError::invalid(error.to_string()),
+        TokenError::Lease(error) => error.into(),
+        TokenError::Barrier(error) => error.into(),
+        error => ApiError::internal(error),
+    }
+}

@@ -1,0 +1,197 @@
+//! The table of mounts: what is mounted where, kept in storage one record a mount, published as one immutable table.
+//!
+//! ```text
+//! core/mounts/<mount id>      the entry
+//! core/gone/<mount id>        the entry of a mount that is gone, until its storage is wiped
+//! core/migration/<id>         how a move went
+//! logical/<mount id>/…        the storage of a secrets engine
+//! auth/<mount id>/…           the storage of an auth method
+//! ```
+//!
+//! One change at a time: `Active::admin` is held from the look at what there is until the new table is published. A change
+//! is committed first; it runs in a task of its own, so that nobody who leaves can cut it between the two. When an answer of
+//! storage leaves open what became durable, the table is read again before anybody looks at it.
+
+mod built_in;
+mod change;
+mod enable;
+mod leave;
+mod relocate;
+mod routes;
+mod wipe;
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use serde::de::DeserializeOwned;
+
+use crate::auth::token::TokenAuth;
+use crate::barrier::{Barrier, BarrierError, View};
+use crate::base::MountId;
+use crate::mount::{ApiError, Class, Mount, MountEntry, Mounted, mounted};
+use crate::storage::{Page, Version};
+
+use super::Active;
+use super::active::Back;
+use super::issuers::Methods;
+use super::sys::Sys;
+
+pub(in crate::core) use change::Changed;
+pub(in crate::core) use relocate::{Migration, MigrationStatus};
+
+use built_in::{CUBBYHOLE, IDENTITY, SYSTEM, TOKEN};
+
+/// The stored table.
+#[derive(Debug)]
+pub(super) struct MountTable {
+    entries: View,
+    gone: View,
+    migrations: View,
+    /// For plugins of the server's own.
+    back: OnceLock<Back>,
+    /// What is published may differ from what is stored.
+    is_stale: AtomicBool,
+    /// Mounts whose end somebody sees to. Guards a few ids; who begins or ends that takes it; held for a look-up.
+    leaving: Mutex<HashSet<MountId>>,
+}
+
+impl MountTable {
+    pub(super) fn new(barrier: &Arc<Barrier>) -> Self {
+        Self {
+            entries: barrier.view("core/mounts/"),
+            gone: barrier.view("core/gone/"),
+            migrations: barrier.view("core/migration/"),
+            back: OnceLock::new(),
+            is_stale: false.into(),
+            leaving: Mutex::default(),
+        }
+    }
+
+    /// Reads the table, adds what every server has, opens all plugins and publishes the routes.
+    pub(super) async fn load(&self, active: &Arc<Active>, back: &Back) -> Result<(), ApiError> {
+        let _only = self.back.set(back.clone());
+        let entries: Vec<MountEntry> = all(&self.entries).await?;
+        for entry in built_in::missing(&entries)? {
+            self.entries.put(entry.id.as_str(), &entry).await?;
+        }
+        active.reload_mounts().await
+    }
+
+    /// The stored entry of a mount and its version.
+    async fn read(&self, id: &MountId) -> Result<Option<(MountEntry, Version)>, BarrierError> {
+        self.entries.read_versioned(id.as_str()).await
+    }
+
+    /// Takes a mount into one's care; false: somebody has it.
+    fn take_care(&self, id: &MountId) -> bool {
+        self.leaving.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone())
+    }
+
+    /// How plugins of the server's own reach it.
+    fn back(&self) -> Back {
+        self.back.get().cloned().unwrap_or_default()
+    }
+
+    fn let_go(&self, id: &MountId) {
+        self.leaving.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+}
+
+impl Active {
+    /// Opens the plugin of a mount.
+    async fn open_mount(&self, entry: Arc<MountEntry>) -> Result<Arc<Mount>, ApiError> {
+        let view = self.mount_view(&entry);
+        let plugin = self.open_plugin(&entry, &view).await?;
+        Ok(Mount::new(entry, plugin, view))
+    }
+
+    async fn open_plugin(&self, entry: &Arc<MountEntry>, view: &View) -> Result<Arc<dyn Mounted>, ApiError> {
+        match (entry.class, entry.kind.as_str()) {
+            (Class::Secret, SYSTEM) => Ok(mounted(Sys::new(self.mounts.back()))),
+            (Class::Secret, IDENTITY) => Ok(mounted(crate::engine::identity::Identity)),
+            (Class::Auth, TOKEN) => {
+                let (tokens, policies) = (Arc::clone(&self.tokens), Arc::clone(&self.policies));
+                Ok(mounted(TokenAuth::new(tokens, policies, view.clone(), Arc::new(Methods::new(self.mounts.back())))))
+            }
+            (class, kind) => {
+                let opener = self.registry.opener(class, kind).ok_or_else(|| not_in_catalog(kind))?;
+                opener(view.clone(), self.deps(entry)).await
+            }
+        }
+    }
+
+    /// The part of storage that belongs to a mount.
+    fn mount_view(&self, entry: &MountEntry) -> View {
+        let prefix = match (entry.class, entry.kind.as_str()) {
+            // Known to the token store, which wipes it.
+            (Class::Secret, CUBBYHOLE) => "cubbyhole/".to_owned(),
+            (Class::Secret, _) => format!("logical/{}/", entry.id),
+            (Class::Auth, _) => format!("auth/{}/", entry.id),
+        };
+        self.barrier.view(&prefix)
+    }
+
+    /// Runs a change of mounts to its end, whoever waits for it, while nobody else changes any.
+    async fn change_mounts<T, F, W>(self: &Arc<Self>, change: F) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        F: FnOnce(Arc<Self>) -> W + Send + 'static,
+        W: Future<Output = Result<T, ApiError>> + Send + 'static,
+    {
+        let active = Arc::clone(self);
+        let work = self.tasks.spawn(async move {
+            let _one_at_a_time = active.admin.lock().await;
+            if active.mounts.is_stale.load(Ordering::Acquire) {
+                active.reload_mounts().await?;
+            }
+            change(Arc::clone(&active)).await
+        });
+        work.await.unwrap_or_else(|_| Err(ApiError::internal("a change of mounts panicked")))
+    }
+
+    /// Commits a change of mounts. What an error leaves open is read again.
+    async fn commit_mounts(self: &Arc<Self>, txn: crate::barrier::Txn) -> Result<(), ApiError> {
+        let Err(error) = txn.commit().await else { return Ok(()) };
+        self.mounts.is_stale.store(true, Ordering::Release);
+        if let Err(unread) = self.reload_mounts().await {
+            tracing::error!(error = %unread, "the table of mounts cannot be read; it is tried again with the next change");
+        }
+        Err(error.into())
+    }
+}
+
+/// Goes on with what was under way when the server stopped.
+pub(super) fn resume(active: &Arc<Active>) {
+    let routes = active.routes.load_full();
+    for mount in routes.mounts().filter(|mount| !mount.entry.is_ready()) {
+        leave::see_off(active, &mount.entry.id);
+    }
+    for mount in routes.hidden() {
+        wipe::behind(active, &mount.entry);
+    }
+}
+
+/// 400: no plugin has this type.
+fn not_in_catalog(kind: &str) -> ApiError {
+    ApiError::invalid(format!("plugin not found in the catalog: {kind}"))
+}
+
+/// All records of a folder.
+async fn all<T: DeserializeOwned>(view: &View) -> Result<Vec<T>, BarrierError> {
+    let mut records = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let page: Vec<(String, T)> = view.scan("", Page { after: after.as_deref(), limit: PAGE }).await?;
+        let is_last = page.len() < PAGE;
+        after = page.last().map(|(key, _)| key.clone());
+        records.extend(page.into_iter().map(|(_, record)| record));
+        if is_last {
+            return Ok(records);
+        }
+    }
+}
+
+/// Records read, or keys removed, at once.
+const PAGE: usize = 256;

@@ -1,0 +1,207 @@
+//! What is known of a token.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::{Accessor, MountId, Timestamp, TokenKey, Ttl};
+use crate::lease::Owner;
+use crate::policy::builtin::ROOT;
+use crate::storage::Version;
+
+use super::BoundCidr;
+
+/// Whether a token is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenKind {
+    /// It is: it can be renewed, revoked, have children and a cubbyhole.
+    #[default]
+    Service,
+    /// It is not: the token is its own record.
+    Batch,
+}
+
+impl TokenKind {
+    /// As replies name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Batch => "batch",
+        }
+    }
+}
+
+/// How far a service token has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum State {
+    #[default]
+    Live,
+    /// Its last use is taken; the request that took it may be under way.
+    Spent,
+    /// Being ended with its tree, and never anything else again.
+    Revoking,
+    /// The same, but its children live on as orphans.
+    RevokingAlone,
+}
+
+/// What is known of a token. Never changed: a change makes a new one.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct TokenInfo {
+    /// Names it in storage; of a batch token, in the cache only.
+    #[serde(skip, default = "no_key")]
+    pub key: TokenKey,
+    /// Service or batch.
+    #[serde(skip)]
+    pub kind: TokenKind,
+    /// Names it to clients without giving its powers; batch tokens have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accessor: Option<Accessor>,
+    /// Of the record; none for a batch token, or before it was read.
+    #[serde(skip)]
+    pub version: Option<Version>,
+    /// The token it ends with; none for an orphan. Never shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<TokenKey>,
+    /// The token's own policies, sanitized.
+    pub policies: Vec<String>,
+    /// The path that made it: `auth/token/create`, `auth/userpass/login/bob`.
+    pub path: String,
+    /// What its maker noted, for all to see.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meta: Option<BTreeMap<String, String>>,
+    /// What its auth method noted for renewals. Never shown.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub internal_meta: BTreeMap<String, String>,
+    /// For people.
+    pub display_name: String,
+    /// Uses left; 0: as many as one likes, unless [`TokenInfo::is_spent`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub num_uses: u64,
+    /// When it was made.
+    pub created: Timestamp,
+    /// How long it was given then; zero: without end.
+    pub creation_ttl: Ttl,
+    /// The longest it lives, renewals included; zero: the mount's.
+    #[serde(default, skip_serializing_if = "is_no_time")]
+    pub explicit_max_ttl: Ttl,
+    /// Each renewal gives it this; zero: not periodic.
+    #[serde(default, skip_serializing_if = "is_no_time")]
+    pub period: Ttl,
+    /// From then on it is no token any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<Timestamp>,
+    /// When it was renewed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_renewal: Option<Timestamp>,
+    /// Whether it can be renewed at all.
+    pub renewable: bool,
+    /// The role of the token store it was made with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// Whose it is; empty: nobody's.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub entity_id: String,
+    /// The policies of its entity are not its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_identity_policies: bool,
+    /// Where it may be used from; empty: anywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bound_cidrs: Vec<BoundCidr>,
+    /// The auth mount that issued it, which is asked when it is renewed.
+    pub mount: MountId,
+    /// Whether it is listed among the leases; false for the first root token.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_lease: bool,
+    /// How far it has come.
+    #[serde(default)]
+    pub(super) state: State,
+    /// Its place in the order of ends: its end, or earlier once it is spent or revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) due: Option<Timestamp>,
+}
+
+impl TokenInfo {
+    /// Whether each use is counted. Such tokens are never cached.
+    pub fn is_limited(&self) -> bool {
+        self.num_uses > 0 || self.state == State::Spent
+    }
+
+    /// Whether its last use is taken.
+    pub fn is_spent(&self) -> bool {
+        self.state == State::Spent
+    }
+
+    /// Uses left as clients are shown them: -1 once it is spent.
+    pub fn uses_shown(&self) -> i64 {
+        if self.is_spent() { -1 } else { i64::try_from(self.num_uses).unwrap_or(i64::MAX) }
+    }
+
+    /// Whether it holds the root policy.
+    pub fn is_root(&self) -> bool {
+        matches!(self.policies.as_slice(), [name] if name == ROOT)
+    }
+
+    /// Whether it ends with no other token.
+    pub fn is_orphan(&self) -> bool {
+        self.parent.is_none()
+    }
+
+    /// How long it lives from `now`; zero when it has no end.
+    pub fn ttl(&self, now: Timestamp) -> Ttl {
+        self.end.map_or(Ttl::ZERO, |end| end.since(now))
+    }
+
+    /// Whom its leases hang on: itself; a batch token's parent, if it has one, until the batch token's end.
+    pub fn owner(&self, last_use: bool) -> Owner {
+        match self.kind {
+            TokenKind::Service => Owner { token: Some(self.key), version: self.version, ends: None, last_use },
+            TokenKind::Batch => Owner { token: self.parent, version: None, ends: self.end, last_use },
+        }
+    }
+
+    pub(super) fn is_past_end(&self, now: Timestamp) -> bool {
+        self.end.is_some_and(|end| end <= now)
+    }
+
+    pub(super) fn is_revoking(&self) -> bool {
+        matches!(self.state, State::Revoking | State::RevokingAlone)
+    }
+
+    /// Whether it must be ended.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        self.is_revoking() || self.due.is_some_and(|due| due <= now)
+    }
+}
+
+impl fmt::Debug for TokenInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without what others noted on it.
+        f.debug_struct("TokenInfo")
+            .field("key", &self.key)
+            .field("kind", &self.kind)
+            .field("policies", &self.policies)
+            .field("path", &self.path)
+            .field("num_uses", &self.num_uses)
+            .field("end", &self.end)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Stands in a record until who read it puts its key there.
+fn no_key() -> TokenKey {
+    TokenKey::untimed(&[0; 32])
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
+fn is_no_time(ttl: &Ttl) -> bool {
+    ttl.is_zero()
+}
