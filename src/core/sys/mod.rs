@@ -84,3 +84,6 @@ impl Plugin for Sys {
 fn data<const N: usize>(fields: [(&str, Value); N]) -> Reply {
     Reply::data(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
+
+#[cfg(test)]
+mod tests;
