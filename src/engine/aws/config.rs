@@ -74,6 +74,8 @@ pub(super) struct RootInput {
     rotation_policy: Option<Text>,
     /// No automated rotation.
     disable_automated_rotation: Option<Flag>,
+    /// Whether the credentials are looked at, which refuses nothing. Default: yes.
+    verify: Option<Flag>,
 }
 
 impl Root {
@@ -156,6 +158,11 @@ impl Default for Root {
 }
 
 impl RootInput {
+    /// Whether the credentials shall be looked at.
+    pub(super) fn verify(&self) -> bool {
+        self.verify.as_ref().is_none_or(|flag| flag.0)
+    }
+
     /// What this request makes of what is stored.
     ///
     /// # Errors
