@@ -461,3 +461,14 @@ async fn a_death_at_any_call_of_a_revocation_leaves_nothing() {
         world.live_until_clean().await;
     }
 }
+
+#[tokio::test]
+async fn without_a_key_nobody_is_asked_when_it_is_written() {
+    let world = World::new().await;
+    let before = world.sandbox.count();
+    let reply = world.write("config/root", json!({ "access_key": "", "secret_key": "" })).await.unwrap();
+    assert!(matches!(reply.body, Body::Empty) && reply.warnings.is_empty());
+    assert_eq!(world.sandbox.count(), before);
+    let unchecked = world.read("status").await["preflight"]["unchecked"].clone();
+    assert_eq!(unchecked, json!(["credentials: no key is configured, those of the machine are used"]));
+}

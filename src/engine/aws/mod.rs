@@ -113,15 +113,16 @@ impl AwsSecrets {
     async fn write_root(self: Arc<Self>, cx: Ctx, input: RootInput) -> Result<Reply, ApiError> {
         let looks = input.verify();
         let before = self.connection.load_full().and_then(|connection| connection.known_account());
-        {
+        let has_keys = {
             let _turn = self.deps.turns.take(&self.turn(ROOT)).await;
             let root = input.over(self.view.read(ROOT).await?)?;
             self.view.put(ROOT, &root).await?;
-        }
+            !root.uses_chain()
+        };
         self.forget_connection();
         // What could not be ended by the old credentials may be by the new.
         cx.leases().hasten();
-        Ok(Reply::empty().warn_all(if looks { self.look(before).await } else { Vec::new() }))
+        Ok(Reply::empty().warn_all(if looks { self.look(before, has_keys).await } else { Vec::new() }))
     }
 
     async fn read_lease(self: Arc<Self>, _: Ctx, _: Nothing) -> Result<Reply, ApiError> {
@@ -224,6 +225,7 @@ fn environment(all: &BTreeMap<String, String>) -> AwsEnvironment {
     AwsEnvironment {
         region: named("AWS_REGION"),
         default_region: named("AWS_DEFAULT_REGION"),
+        ca_bundle: named("AWS_CA_BUNDLE"),
         endpoints: ENDPOINTS.iter().filter_map(|name| named(name)).collect(),
     }
 }
