@@ -57,7 +57,9 @@ impl Server {
         let made = core.initialize(&input).await.unwrap();
         let share = hex::encode(made.shares[0].expose());
         core.unseal(&share).await.unwrap();
-        Self { core, share, root: made.root_token.expose().clone() }
+        let server = Self { core, share, root: made.root_token.expose().clone() };
+        assert_eq!(server.write("sys/mounts/lend", json!({ "type": "lender" })).await, Told::Nothing);
+        server
     }
 
     async fn unseal(&self) {
@@ -175,7 +177,7 @@ impl Leased for Loan {
 }
 
 impl Plugin for Lender {
-    const KIND: &'static str = "identity";
+    const KIND: &'static str = "lender";
     const ABOUT: &'static str = "Lends for tests.";
 
     async fn open(view: View, deps: Deps) -> Result<Self, ApiError> {
