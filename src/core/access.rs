@@ -30,7 +30,7 @@ impl Active {
         let acl = self.acl_of(&before).await?;
         let mut caller = Caller { token: Some(Arc::clone(&before)), acl: Some(acl), has_sudo: false, is_last_use: false };
         if before.is_limited() {
-            let spent = self.tokens.spend(&before).await.map_err(of_token)?;
+            let spent = Box::pin(self.tokens.spend(&before)).await.map_err(of_token)?;
             caller.is_last_use = spent.last;
             caller.token = Some(spent.info);
         }

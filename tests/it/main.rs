@@ -3,6 +3,7 @@
 
 mod auth_token;
 mod cli;
+mod edge;
 mod fuzz_hcl;
 mod fuzz_shares;
 mod lease;

@@ -12,10 +12,10 @@ pub(super) fn missing(entries: &[MountEntry]) -> Result<Vec<MountEntry>, ApiErro
 fn entry(class: Class, path: &str, kind: &str) -> Result<MountEntry, ApiError> {
     let mut entry = MountEntry::new(class, MountPath::parse(path)?, kind);
     let (description, header) = match kind {
-        SYSTEM => ("the server itself: policies, mounts, audit, seal", Some("Accept")),
-        IDENTITY => ("who somebody is, whatever he logs in with", Some("Authorization")),
-        CUBBYHOLE => ("each token's own storage, which ends with it", None),
-        _ => ("tokens: made, looked up, renewed, revoked", None),
+        SYSTEM => ("system endpoints used for control, policy and debugging", Some("Accept")),
+        IDENTITY => ("identity store", Some("Authorization")),
+        CUBBYHOLE => ("per-token private secret storage", None),
+        _ => ("token based credentials", None),
     };
     description.clone_into(&mut entry.description);
     entry.config.passthrough_request_headers = header.map(|header| vec![header.to_owned()]);
