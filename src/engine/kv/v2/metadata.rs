@@ -12,7 +12,7 @@ use crate::mount::{ApiError, Ctx, Named, Reply, Sent, Table};
 
 use super::record::{self, Metadata, negative};
 use super::store::Next;
-use super::{KvV2, custom, nothing_to_patch};
+use super::{KvV2, custom, nothing_to_patch, patched};
 
 /// Declares them.
 pub(super) fn endpoints(table: &mut Table<KvV2>) {
@@ -82,7 +82,7 @@ impl KvV2 {
             Ok(Some(Next { metadata, without: Vec::new() }))
         };
         self.store().await?.change(&path, change).await?;
-        Ok(warned(is_in_vain.into_inner()))
+        Ok(if is_in_vain.into_inner() { in_vain() } else { Reply::empty() })
     }
 
     /// A field that is `null` goes back to its default, as in any merge patch.
@@ -116,7 +116,11 @@ impl KvV2 {
             Ok(Some(Next { metadata, without: Vec::new() }))
         };
         self.store().await?.change(&path, change).await?;
-        Ok(if is_missing.into_inner() { nothing_to_patch() } else { warned(is_in_vain.into_inner()) })
+        Ok(match (is_missing.into_inner(), is_in_vain.into_inner()) {
+            (true, _) => nothing_to_patch(),
+            (false, true) => in_vain(),
+            (false, false) => patched(),
+        })
     }
 
     async fn delete_metadata(self: Arc<Self>, _: Ctx, input: Named) -> Result<Reply, ApiError> {
@@ -156,9 +160,6 @@ impl Settings {
     }
 }
 
-fn warned(is_in_vain: bool) -> Reply {
-    if !is_in_vain {
-        return Reply::empty();
-    }
+fn in_vain() -> Reply {
     Reply::warning("\"cas_required\" set to false, but is mandated by backend config. This value will be ignored.")
 }

@@ -105,9 +105,14 @@ impl fmt::Debug for KvV2 {
     }
 }
 
+/// 204 to a patch, for which a reply of nothing is a 404 (spec `http-api.md` §5, "Empty rules").
+fn patched() -> Reply {
+    Reply::new(Body::Raw(Raw { content_type: "application/json", bytes: Vec::new() }))
+}
+
 /// 404 with an empty body: what was to be patched is not there.
 fn nothing_to_patch() -> Reply {
-    Reply::new(Body::Raw(Raw { content_type: "application/json", bytes: Vec::new() })).missing()
+    patched().missing()
 }
 
 #[cfg(test)]
