@@ -3,10 +3,12 @@
 
 mod auth_token;
 mod cli;
+mod edge;
 mod fuzz_hcl;
 mod fuzz_shares;
 mod lease;
 mod listen;
+mod mounts;
 mod storage;
 mod tidy;
 mod token;

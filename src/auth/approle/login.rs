@@ -4,6 +4,7 @@
 //! alone when the address is refused, the use and the token together when all is well. So a crash neither burns a use without a
 //! token nor gives a token without a use.
 
+use std::future::{Ready, ready};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -40,8 +41,8 @@ struct Shown {
 
 impl AppRole {
     /// A query string is no place for a secret id: nothing of it is looked at.
-    pub(super) async fn log_in_by_reading(self: Arc<Self>, _: Ctx, _: Nothing) -> Result<Reply, ApiError> {
-        Err(ApiError::invalid(MISSING_ROLE_ID))
+    pub(super) fn log_in_by_reading(_: Arc<Self>, _: Ctx, _: Nothing) -> Ready<Result<Reply, ApiError>> {
+        ready(Err(ApiError::invalid(MISSING_ROLE_ID)))
     }
 
     pub(super) async fn log_in(self: Arc<Self>, cx: Ctx, input: LoginInput) -> Result<Reply, ApiError> {

@@ -10,22 +10,22 @@ pub(super) mod help;
 mod inspect;
 pub(super) mod keys;
 mod leases;
+mod mount_info;
+mod mount_input;
+mod mounts;
 mod openapi;
 mod password_policies;
 mod policies;
 mod raw;
+mod remount;
 mod tools;
+mod tune;
+mod ui;
 mod wrapping;
 
 use std::sync::Arc;
 
 use serde_json::Value;
-mod mount_info;
-mod mount_input;
-mod mounts;
-mod remount;
-mod tune;
-mod ui;
 
 use crate::barrier::View;
 use crate::mount::{ApiError, Deps, Plugin, Reply, Table};

@@ -53,13 +53,13 @@ async fn nothing_runs_when_no_device_takes_the_line() {
     let server = Server::start().await;
     let device = json!({ "type": "socket", "options": { "socket_type": "unix", "address": path } });
     assert_eq!(server.write("sys/audit/main", device).await, Told::Nothing);
-    let notes = server.active().routes.load().at("identity/").unwrap().view.clone();
+    let notes = server.active().routes.load().at("lend/").unwrap().view.clone();
     drop(listener);
     std::fs::remove_file(&path).unwrap();
-    assert_eq!(server.write("identity/note", json!({})).await, internal_error());
+    assert_eq!(server.write("lend/note", json!({})).await, internal_error());
     assert!(!notes.exists("called").await.unwrap());
     let _listener = UnixListener::bind(&path).unwrap();
-    assert_eq!(server.write("identity/note", json!({})).await, Told::Nothing);
+    assert_eq!(server.write("lend/note", json!({})).await, Told::Nothing);
     assert!(notes.exists("called").await.unwrap());
 }
 
@@ -73,7 +73,7 @@ async fn a_login_whose_reply_cannot_be_audited_leaves_no_token() {
     let device = json!({ "type": "socket", "options": { "socket_type": "unix", "address": path } });
     assert_eq!(server.write("sys/audit/main", device).await, Told::Nothing);
     let before = server.active().tokens.accessors().await.unwrap().accessors;
-    let told = server.ask(Operation::Update, "identity/login", "", json!({})).await;
+    let told = server.ask(Operation::Update, "lend/login", "", json!({})).await;
     assert_eq!(told, Told::Refused(super::ErrorKind::Internal, "internal error".to_owned()));
     assert!(!LISTENERS.lock().unwrap().contains_key(&path), "the login ran");
     assert_eq!(server.active().tokens.accessors().await.unwrap().accessors, before);

@@ -149,7 +149,7 @@ async fn the_router_is_shown_only_when_that_was_switched_on() {
     let server = Server::with(Settings { introspection_endpoint: true, ..Settings::default() }).await;
     let shown = server.read("sys/internal/inspect/router/root").await.data();
     let paths: Vec<&str> = shown["root"].as_array().unwrap().iter().map(|one| one["mount_path"].as_str().unwrap()).collect();
-    assert_eq!(paths, ["auth/token/", "cubbyhole/", "identity/", "sys/"]);
+    assert_eq!(paths, ["auth/token/", "cubbyhole/", "identity/", "lend/", "sys/"]);
     assert_eq!(server.read("sys/internal/inspect/router/x").await, refused("invalid subtree tag"));
 }
 

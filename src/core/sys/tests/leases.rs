@@ -6,7 +6,7 @@ use super::{ErrorKind, Operation, Server, Told, refused};
 
 impl Server {
     async fn lend(&self) -> String {
-        self.read("identity/creds/web").await.body()["lease_id"].as_str().unwrap().to_owned()
+        self.read("lend/creds/web").await.body()["lease_id"].as_str().unwrap().to_owned()
     }
 }
 
@@ -29,8 +29,8 @@ async fn a_lease_is_looked_up_renewed_and_listed() {
     assert_eq!(capped["lease_duration"], json!(36000));
     assert_eq!(capped["warnings"].as_array().unwrap().len(), 1);
     let suffix = id.rsplit('/').next().unwrap();
-    assert_eq!(server.list("sys/leases/lookup/identity/creds/web/").await.data(), json!({ "keys": [suffix] }));
-    assert_eq!(server.list("sys/leases/lookup/identity/").await.data(), json!({ "keys": ["creds/"] }));
+    assert_eq!(server.list("sys/leases/lookup/lend/creds/web/").await.data(), json!({ "keys": [suffix] }));
+    assert_eq!(server.list("sys/leases/lookup/lend/").await.data(), json!({ "keys": ["creds/"] }));
     assert_eq!(server.list("sys/leases/lookup/nosuch/").await, Told::Refused(ErrorKind::NotFound, String::new()));
 }
 
@@ -38,7 +38,7 @@ async fn a_lease_is_looked_up_renewed_and_listed() {
 async fn a_revoked_lease_cannot_be_renewed() {
     let server = Server::start().await;
     for (path, data, told) in
-        [("sys/leases/revoke", json!({}), Told::Nothing), ("sys/revoke", json!({ "sync": false }), Told::Nothing)]
+        [("sys/leases/revoke", json!({}), Told::Nothing), ("sys/revoke", json!({ "sync": false }), Told::Accepted)]
     {
         let id = server.lend().await;
         let mut data = data;
@@ -56,6 +56,8 @@ async fn revoking_what_is_not_there_succeeds() {
     for path in ["sys/leases/revoke/nosuch/lease", "sys/leases/revoke-prefix/nosuch", "sys/leases/revoke-force/nosuch"] {
         assert_eq!(server.write(path, json!({})).await, Told::Nothing, "{path}");
     }
+    let queued = server.write("sys/leases/revoke-prefix/nosuch", json!({ "sync": false })).await;
+    assert_eq!(queued, Told::Accepted);
     assert_eq!(server.write("sys/leases/revoke", json!({})).await, refused("lease_id must be specified"));
     assert_eq!(server.write("sys/leases/renew", json!({ "lease_id": "no/such" })).await, refused("lease not found"));
     assert_eq!(server.write("sys/leases/lookup", json!({ "lease_id": "no/such" })).await, refused("invalid lease"));
@@ -65,7 +67,7 @@ async fn revoking_what_is_not_there_succeeds() {
 async fn all_below_a_prefix_are_revoked() {
     let server = Server::start().await;
     let ids = [server.lend().await, server.lend().await];
-    assert_eq!(server.write("sys/leases/revoke-prefix/identity/creds", json!({})).await, Told::Nothing);
+    assert_eq!(server.write("sys/leases/revoke-prefix/lend/creds", json!({})).await, Told::Nothing);
     for id in ids {
         assert_eq!(server.write("sys/leases/lookup", json!({ "lease_id": id })).await, refused("invalid lease"));
     }

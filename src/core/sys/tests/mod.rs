@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::barrier::View;
 use crate::base::time::ManualClock;
 use crate::base::{ApiPath, RequestId, Secret, Timestamp, Ttl};
-use crate::core::{Active, AnswerBody, Core, Outcome, Settings};
+use crate::core::{Active, AnswerBody, Core, Settings};
 use crate::lease::{LeaseError, Leased, Terms};
 use crate::mount::{
     ApiError, Asked, Ctx, Deps, ErrorKind, Grant, LeaseKinds, Named, Nothing, Plugin, Registry, Remote, Reply, Request, Table,
@@ -36,9 +36,10 @@ struct Server {
 /// What a client is told.
 #[derive(Clone, Debug, PartialEq)]
 enum Told {
-    /// Also of 202.
     Body(Value),
     Nothing,
+    /// 202 without a body.
+    Accepted,
     Refused(ErrorKind, String),
 }
 
@@ -56,7 +57,9 @@ impl Server {
         let made = core.initialize(&input).await.unwrap();
         let share = hex::encode(made.shares[0].expose());
         core.unseal(&share).await.unwrap();
-        Self { core, share, root: made.root_token.expose().clone() }
+        let server = Self { core, share, root: made.root_token.expose().clone() };
+        assert_eq!(server.write("sys/mounts/lend", json!({ "type": "lender" })).await, Told::Nothing);
+        server
     }
 
     async fn unseal(&self) {
@@ -68,7 +71,7 @@ impl Server {
     }
 
     async fn ask(&self, operation: Operation, path: &str, token: &str, data: Value) -> Told {
-        told(self.core.handle(request(operation, path, token, None, data), Ttl::seconds(90)).await)
+        answer(&self.core, request(operation, path, token, None, data)).await
     }
 
     async fn write(&self, path: &str, data: Value) -> Told {
@@ -90,8 +93,7 @@ impl Server {
     /// Wraps `data` and returns the token.
     async fn wrap(&self, ttl: Ttl, data: Value) -> String {
         let asked = request(Operation::Update, "sys/wrapping/wrap", &self.root, Some(ttl), data);
-        let told = told(self.core.handle(asked, Ttl::seconds(90)).await);
-        told.body()["wrap_info"]["token"].as_str().unwrap().to_owned()
+        answer(&self.core, asked).await.body()["wrap_info"]["token"].as_str().unwrap().to_owned()
     }
 
     /// A token of these policies.
@@ -137,9 +139,10 @@ fn request(operation: Operation, path: &str, token: &str, wrap_ttl: Option<Ttl>,
     Request { asked, data }
 }
 
-fn told(outcome: Outcome) -> Told {
-    match outcome {
+async fn answer(core: &Core, request: Request) -> Told {
+    match Box::pin(core.handle(request, Ttl::seconds(90))).await {
         Ok(answer) => match answer.body {
+            AnswerBody::Nothing if answer.is_accepted => Told::Accepted,
             AnswerBody::Nothing => Told::Nothing,
             AnswerBody::Envelope(envelope) => Told::Body(serde_json::from_slice(&envelope.to_json()).unwrap()),
             AnswerBody::Raw(raw) => Told::Body(serde_json::from_slice(&raw.bytes).unwrap()),
@@ -174,7 +177,7 @@ impl Leased for Loan {
 }
 
 impl Plugin for Lender {
-    const KIND: &'static str = "identity";
+    const KIND: &'static str = "lender";
     const ABOUT: &'static str = "Lends for tests.";
 
     async fn open(view: View, deps: Deps) -> Result<Self, ApiError> {
