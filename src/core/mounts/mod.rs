@@ -124,7 +124,8 @@ impl Active {
                 let (tokens, policies) = (Arc::clone(&self.tokens), Arc::clone(&self.policies));
                 Ok(mounted(TokenAuth::new(tokens, policies, view.clone(), Arc::new(Methods::new(self.mounts.back())))))
             }
-            (class, kind) => {
+            (class, _) => {
+                let kind = crate::engine::kv::kind_of(entry);
                 let opener = self.registry.opener(class, kind).ok_or_else(|| not_in_catalog(kind))?;
                 opener(view.clone(), self.deps(entry)).await
             }
