@@ -4,6 +4,7 @@
 mod cli;
 mod fuzz_hcl;
 mod fuzz_shares;
+mod law;
 mod lease;
 mod listen;
 mod storage;
