@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -61,12 +61,10 @@ type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 impl Wire {
     /// Trusts the authorities of the operating system.
     pub(super) fn new(clock: Arc<dyn Clock>) -> Result<Self, String> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?
-            .with_root_certificates(roots)
+            .with_root_certificates(Arc::clone(&AUTHORITIES))
             .with_no_client_auth();
         let mut tcp = TcpConnector::new();
         tcp.enforce_http(false);
@@ -236,6 +234,13 @@ fn reasons(error: &(dyn std::error::Error + 'static)) -> String {
     }
     text
 }
+
+/// Authorities of the operating system, read once: to read them takes milliseconds, and each mount has a way to AWS.
+static AUTHORITIES: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    Arc::new(roots)
+});
 
 /// To connect (`aws-secrets-engine.md` §21).
 const CONNECT: Duration = Duration::from_secs(2);

@@ -41,7 +41,7 @@ fn troubles() -> Vec<(Effect, Kill)> {
 async fn run(stage: &Arc<Stage>, deed: Deed, trouble: &(Effect, Kill), k: u32) -> bool {
     let (effect, kill) = trouble;
     let title = format!("{deed:?}, {effect:?} at call {k}, killed: {kill:?}");
-    let mut world = World::new(stage, title, Deed::holder_ttl(&[deed])).await;
+    let mut world = World::new(stage, title, Deed::parent_ttl(&[deed])).await;
     world.prepare(&[deed]).await;
     let rule = Rule { action: None, user: None, when: When::Nth(k), effect: effect.clone() };
     world.stage.sandbox.faults().add(rule);

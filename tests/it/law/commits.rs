@@ -34,7 +34,7 @@ impl Loss {
 
 /// One run; whether the loss came before the deed was done.
 async fn run(stage: &Arc<Stage>, deed: Deed, loss: Loss, n: u64) -> bool {
-    let mut world = World::new(stage, format!("{deed:?}, {loss:?} at commit {n}"), Deed::holder_ttl(&[deed])).await;
+    let mut world = World::new(stage, format!("{deed:?}, {loss:?} at commit {n}"), Deed::parent_ttl(&[deed])).await;
     world.prepare(&[deed]).await;
     let before = world.store.disk.commits();
     loss.arm(&world.store.disk, n);

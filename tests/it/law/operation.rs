@@ -18,9 +18,9 @@ pub(super) enum Deed {
     Revoke,
     /// All leases of the role, those being issued too.
     RevokePrefix,
-    /// The token that holds the lease is revoked.
+    /// The parent of the token that holds the lease is revoked.
     RevokeToken,
-    /// It comes to its end.
+    /// That comes to its end.
     TokenEnds,
     /// The lease comes to its end.
     LeaseEnds,
@@ -53,8 +53,8 @@ pub(super) enum Said {
 }
 
 impl Deed {
-    /// Seconds the holder lives.
-    pub(super) fn holder_ttl(deeds: &[Self]) -> u64 {
+    /// Seconds the parent lives.
+    pub(super) fn parent_ttl(deeds: &[Self]) -> u64 {
         if deeds.contains(&Self::TokenEnds) { 300 } else { 1800 }
     }
 
@@ -73,7 +73,7 @@ impl World {
             assert_eq!(self.held.len(), 1, "nothing was issued:\n  {}", self.trail.text());
         }
         let end = if deeds.contains(&Deed::TokenEnds) {
-            self.holder_ends
+            self.parent_ends
         } else if deeds.contains(&Deed::LeaseEnds) {
             self.held[0].ends
         } else {
@@ -95,7 +95,7 @@ impl World {
             Deed::Renew => write("sys/leases/renew", json!({ "lease_id": lease, "increment": "15m" })),
             Deed::Revoke => write("sys/leases/revoke", json!({ "lease_id": lease, "sync": true })),
             Deed::RevokePrefix => write("sys/leases/revoke-prefix/aws/creds/r", json!({ "sync": true })),
-            Deed::RevokeToken => write("auth/token/revoke", json!({ "token": self.holder })),
+            Deed::RevokeToken => write("auth/token/revoke", json!({ "token": self.parent })),
             Deed::Disable => Doing::Request(self.request(&root, Operation::Delete, "sys/mounts/aws", json!({}))),
             Deed::Remount => write("sys/remount", json!({ "from": "aws", "to": "moved" })),
             Deed::Seal | Deed::SealOverdue => {

@@ -58,7 +58,7 @@ impl Point {
 async fn run(stage: &Arc<Stage>, first: Deed, second: Deed, point: Point) -> bool {
     let deeds = [first, second];
     let title = format!("{first:?} stopped at {point:?}, meanwhile {second:?}");
-    let mut world = World::new(stage, title, Deed::holder_ttl(&deeds)).await;
+    let mut world = World::new(stage, title, Deed::parent_ttl(&deeds)).await;
     world.prepare(&deeds).await;
     point.arm(&world);
     let doing = world.begin(first).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold::aws::sandbox::{Effect, Phase, Rule, When};
-use leasehold::base::{Clock, Timestamp};
+use leasehold::base::{Clock, Timestamp, Ttl};
 use leasehold::core::Core;
 use leasehold::policy::Operation;
 use serde_json::json;
@@ -22,9 +22,11 @@ pub(super) struct World {
     pub(super) clock: Arc<LawClock>,
     pub(super) store: Store,
     pub(super) core: Arc<Core>,
-    /// Of the token that holds leases.
+    /// The token that holds leases.
     pub(super) holder: String,
-    pub(super) holder_ends: Timestamp,
+    /// The token that one hangs on, and when it ends.
+    pub(super) parent: String,
+    pub(super) parent_ends: Timestamp,
     /// What clients were given.
     pub(super) held: Vec<Held>,
     /// Somebody has asked for the end of what is held, or jumped over it.
@@ -36,7 +38,7 @@ pub(super) struct World {
 }
 
 impl World {
-    /// A server that is unsealed, and a token with so many seconds to live.
+    /// A server that is unsealed, a token with so many seconds to live, and one that hangs on it.
     pub(super) async fn new(stage: &Arc<Stage>, title: String, ttl: u64) -> Self {
         let trail = Trail::default();
         let noted = trail.clone();
@@ -56,7 +58,8 @@ impl World {
             store,
             core,
             holder: String::new(),
-            holder_ends: Timestamp::default(),
+            parent: String::new(),
+            parent_ends: Timestamp::default(),
             held: Vec::new(),
             may_end: false,
             trail,
@@ -64,13 +67,17 @@ impl World {
             token_keys,
         };
         world.unseal().await;
-        let body = json!({ "policies": ["root"], "ttl": format!("{ttl}s") });
-        let made = world.request(&world.stage.root.clone(), Operation::Update, "auth/token/create", body);
-        let made = world.finish(made).await;
-        world.holder = made.body["auth"]["client_token"].as_str().unwrap_or_default().to_owned();
-        world.holder_ends = world.clock.now().plus(leasehold::base::Ttl::seconds(ttl));
-        assert!(!world.holder.is_empty(), "{}", made.text);
+        world.parent = world.token(&stage.root, ttl).await;
+        world.parent_ends = world.clock.now().plus(Ttl::seconds(ttl));
+        world.holder = world.token(&world.parent, HOLDER_TTL).await;
         world
+    }
+
+    async fn token(&self, parent: &str, ttl: u64) -> String {
+        let body = json!({ "policies": ["root"], "ttl": format!("{ttl}s") });
+        let made = self.finish(self.request(parent, Operation::Update, "auth/token/create", body)).await;
+        let token = made.body["auth"]["client_token"].as_str();
+        token.unwrap_or_else(|| panic!("no token was made: {}", made.text)).to_owned()
     }
 
     /// A request under way.
@@ -268,6 +275,9 @@ impl World {
         panic!("{}: {what}\n  {}", self.title, self.trail.text());
     }
 }
+
+/// Seconds a token lives that ends with its parent.
+const HOLDER_TTL: u64 = 1800;
 
 /// Turns of the loop in which nothing is begun or ended, before it is believed that nothing will be.
 const ROUNDS: usize = 8;
