@@ -162,3 +162,44 @@ fn a_mount_that_moves_crossed_by_anything_leaves_nothing() {
 fn a_jump_of_the_clock_crossed_by_anything_leaves_nothing() {
     with_each_other(Deed::Jump);
 }
+
+/// An issue one of whose calls takes effect long after its answer was lost, then another deed, then perhaps a kill.
+async fn in_doubt(stage: &Arc<Stage>, second: Deed, k: u32, kill: bool) -> bool {
+    let deeds = [Deed::Issue, second];
+    let title = format!("Issue in doubt of call {k}, then {second:?}, killed: {kill}");
+    let mut world = World::new(stage, title, Deed::parent_ttl(&deeds)).await;
+    world.prepare(&deeds).await;
+    let late = Effect::LateEffect { after: Duration::from_mins(14) };
+    world.stage.sandbox.faults().add(Rule { action: None, user: None, when: When::Nth(k), effect: late });
+    let doing = world.begin(Deed::Issue).await;
+    world.quiet().await;
+    let struck = world.stage.sandbox.faults().pending() == 0;
+    // Before the issue has given up: it looks for what it may have made.
+    let other = world.begin(second).await;
+    if second == Deed::RestartEarlier {
+        drop(doing);
+    } else {
+        world.complete(doing).await;
+    }
+    world.complete(other).await;
+    if kill {
+        world.crash(Duration::ZERO).await;
+    }
+    world.end().await;
+    struck
+}
+
+#[test]
+fn an_issue_in_doubt_crossed_by_anything_leaves_nothing() {
+    on_stage(|stage| async move {
+        for second in SECONDS {
+            for kill in [false, true] {
+                let mut k = 1;
+                while in_doubt(&stage, second, k, kill).await {
+                    k += 1;
+                }
+                assert!(k > 2, "an issue calls nobody");
+            }
+        }
+    });
+}
