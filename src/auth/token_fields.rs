@@ -12,7 +12,6 @@ use serde_json::{Map, Value};
 use crate::base::Ttl;
 use crate::mount::field::{CommaList, Flag, Int, SignedSeconds, Text};
 use crate::mount::{ApiError, Grant, GrantType, TokenRenewal};
-use crate::token::BoundCidr;
 
 use super::cidr;
 
@@ -162,7 +161,7 @@ impl TokenFields {
             num_uses: self.num_uses,
             token_type: self.kind.into(),
             renewable: true,
-            bound_cidrs: self.bound_cidrs.iter().copied().map(BoundCidr::from).collect(),
+            bound_cidrs: self.bound_cidrs.iter().copied().map(Into::into).collect(),
             ..Grant::default()
         }
     }

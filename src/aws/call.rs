@@ -6,6 +6,8 @@ use std::time::Duration;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use tracing::instrument::WithSubscriber as _;
+use tracing::subscriber::NoSubscriber;
 
 use crate::base::random;
 use crate::base::time::timeout;
@@ -87,8 +89,9 @@ impl Aws {
         Fut: Future<Output = Sdk<T, E>>,
     {
         self.admitted(action).await?;
-        // The SDK's futures are large.
-        let result = match timeout(self.clock(), ONE_CALL, Box::pin(send())).await {
+        // The SDK's futures are large, and its log lines print what it sends and gets.
+        let silent = Box::pin(send()).with_subscriber(NoSubscriber::default());
+        let result = match timeout(self.clock(), ONE_CALL, silent).await {
             Some(result) => result.map_err(|error| AwsError::of_sdk(action, error)),
             None => Err(AwsError::Unknown { text: format!("{action}: no answer within {} s", ONE_CALL.as_secs()) }),
         };

@@ -15,6 +15,8 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use tokio::sync::OnceCell;
+use tracing::instrument::WithSubscriber as _;
+use tracing::subscriber::NoSubscriber;
 
 use crate::base::{Clock, Secret};
 
@@ -36,6 +38,8 @@ pub struct AwsEnvironment {
     /// URLs by which the credential chain may be led elsewhere: `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_STS`,
     /// `AWS_CONTAINER_CREDENTIALS_FULL_URI`, `AWS_EC2_METADATA_SERVICE_ENDPOINT`. Calls of the chain may go there.
     pub endpoints: Vec<String>,
+    /// `AWS_CA_BUNDLE`: a file of certificates to trust besides those of the operating system.
+    pub ca_bundle: Option<String>,
 }
 
 /// What an operator configured (spec §4.1). Empty texts are not set.
@@ -95,9 +99,9 @@ impl Outside {
     /// Loads the authorities of the operating system.
     ///
     /// # Errors
-    /// TLS cannot be set up.
+    /// TLS cannot be set up, or the bundle of certificates cannot be read.
     pub fn new(clock: Arc<dyn Clock>, environment: AwsEnvironment) -> Result<Self, String> {
-        let wire = Wire::new(Arc::clone(&clock))?;
+        let wire = Wire::new(Arc::clone(&clock), environment.ca_bundle.as_deref())?;
         Ok(Self { clock, wire, environment: Arc::new(environment), rates: Arc::default() })
     }
 
@@ -155,7 +159,8 @@ impl Outside {
                     .with_time_source(route.clock.clone())
                     .with_sleep_impl(route.clock.clone())
                     .with_http_client(route);
-                let chain = Box::pin(DefaultCredentialsChain::builder().configure(config).build()).await;
+                let chain = DefaultCredentialsChain::builder().configure(config).build();
+                let chain = Box::pin(chain).with_subscriber(NoSubscriber::default()).await;
                 Ok(SharedCredentialsProvider::new(chain))
             }
             _ => Err(AwsError::Unsent { why: Unsent::Credentials, text: HALF_A_PAIR.to_owned() }),

@@ -107,7 +107,12 @@ impl AwsError {
 
     /// Too many calls.
     pub fn is_throttled(&self) -> bool {
-        THROTTLING.contains(&self.code())
+        match self {
+            Self::Refused(refusal) => {
+                THROTTLING.contains(&refusal.code.as_str()) || (refusal.code.is_empty() && refusal.status == 429)
+            }
+            Self::Unsent { .. } | Self::Unknown { .. } => false,
+        }
     }
 
     /// The credentials lack a permission.
@@ -155,7 +160,10 @@ impl AwsError {
                 Self::of_answer(action, status, code, message)
             }
             SdkError::ConstructionFailure(_) => Self::setting(reasons(&error)),
-            SdkError::DispatchFailure(_) => Self::of_dispatch(&error),
+            SdkError::DispatchFailure(ref failure) => {
+                let cause = failure.as_connector_error().and_then(Error::source);
+                Self::of_dispatch(cause.unwrap_or(&error))
+            }
             SdkError::ResponseError(ref answer) => {
                 let (status, text) = (answer.raw().status().as_u16(), reasons(&error));
                 // An answer nobody can read: of a 4xx it is known that nothing was done.
@@ -179,7 +187,7 @@ impl AwsError {
 
     /// Either our own connection failed, which knows how far it came, or there was nothing to sign with.
     fn of_dispatch(error: &(dyn Error + 'static)) -> Self {
-        let mut cause = error.source();
+        let mut cause = Some(error);
         while let Some(inner) = cause {
             if let Some(error) = inner.downcast_ref::<HttpError>() {
                 return match error {

@@ -26,6 +26,8 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector as TcpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tower::Service;
@@ -59,12 +61,21 @@ pub(super) struct Wire {
 type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 impl Wire {
-    /// Trusts the authorities of the operating system.
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Result<Self, String> {
+    /// Trusts the authorities of the operating system, and those of a file.
+    pub(super) fn new(clock: Arc<dyn Clock>, ca_bundle: Option<&str>) -> Result<Self, String> {
+        let mut roots = Arc::clone(&AUTHORITIES);
+        if let Some(file) = ca_bundle {
+            let bad = |error: &dyn fmt::Display| format!("AWS_CA_BUNDLE: {file}: {error}");
+            let certificates = CertificateDer::pem_file_iter(file).map_err(|error| bad(&error))?;
+            for certificate in certificates {
+                let certificate = certificate.map_err(|error| bad(&error))?;
+                Arc::make_mut(&mut roots).add(certificate).map_err(|error| bad(&error))?;
+            }
+        }
         let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?
-            .with_root_certificates(Arc::clone(&AUTHORITIES))
+            .with_root_certificates(roots)
             .with_no_client_auth();
         let mut tcp = TcpConnector::new();
         tcp.enforce_http(false);

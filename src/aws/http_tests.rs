@@ -28,7 +28,7 @@ async fn server(answer: &'static str) -> (String, Arc<AtomicUsize>) {
 fn route(url: &str, not_after: Option<Duration>) -> Route {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     Route {
-        wire: Wire::new(Arc::clone(&clock)).unwrap(),
+        wire: Wire::new(Arc::clone(&clock), None).unwrap(),
         hosts: Arc::new(Hosts::new([url])),
         clock: AwsClock::new(clock),
         not_after,
@@ -97,4 +97,16 @@ async fn a_host_nobody_named_is_not_called() {
     let error = send(&route("http://127.0.0.1:9/", None), &url).await.unwrap_err();
     assert!(matches!(error, HttpError::Unsent(Unsent::Setting, _)), "{error}");
     assert_eq!(count.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_bundle_of_certificates_is_read_and_a_bad_one_named() {
+    let made = rcgen::generate_simple_self_signed(vec!["aws.example".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bundle.pem");
+    std::fs::write(&file, made.cert.pem()).unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    assert!(Wire::new(Arc::clone(&clock), file.to_str()).is_ok());
+    let error = Wire::new(clock, Some("/nowhere/bundle.pem")).unwrap_err();
+    assert!(error.starts_with("AWS_CA_BUNDLE: /nowhere/bundle.pem: "), "{error}");
 }

@@ -18,6 +18,7 @@ mod key;
 mod policy;
 mod rates;
 pub mod sandbox;
+mod simulate;
 mod sts;
 mod user;
 
@@ -31,3 +32,7 @@ pub use policy::Inline;
 pub use rates::{Rate, Urgency};
 pub use sts::{AssumeRole, Assumed, Federate, Identity, Session};
 pub use user::{NewUser, User};
+
+#[cfg(test)]
+#[path = "aws_tests.rs"]
+mod tests;

@@ -26,11 +26,11 @@ impl Active {
     pub(super) async fn identify(&self, asked: &Asked) -> Result<Identified, ApiError> {
         let token = asked.token.as_ref().ok_or_else(refused)?;
         let before = self.tokens.find(token.expose()).await.map_err(of_token)?.ok_or_else(refused)?;
-        self.check_origin(&before, asked)?;
+        check_origin(&before, asked)?;
         let acl = self.acl_of(&before).await?;
         let mut caller = Caller { token: Some(Arc::clone(&before)), acl: Some(acl), has_sudo: false, is_last_use: false };
         if before.is_limited() {
-            let spent = self.tokens.spend(&before).await.map_err(of_token)?;
+            let spent = Box::pin(self.tokens.spend(&before)).await.map_err(of_token)?;
             caller.is_last_use = spent.last;
             caller.token = Some(spent.info);
         }
@@ -49,15 +49,15 @@ impl Active {
         let source: &dyn TemplateSource = &*entity;
         Ok(self.policies.acl(&token.policies, source).await?)
     }
+}
 
-    /// 403 when a token may not be used from there.
-    pub(super) fn check_origin(&self, token: &TokenInfo, asked: &Asked) -> Result<(), ApiError> {
-        if token.bound_cidrs.is_empty() {
-            return Ok(());
-        }
-        let allowed = asked.remote.ip.is_some_and(|ip| token.bound_cidrs.iter().any(|cidr| cidr.contains(ip)));
-        if allowed { Ok(()) } else { Err(refused()) }
+/// 403 when a token may not be used from where the request came.
+pub(super) fn check_origin(token: &TokenInfo, asked: &Asked) -> Result<(), ApiError> {
+    if token.bound_cidrs.is_empty() {
+        return Ok(());
     }
+    let allowed = asked.remote.ip.is_some_and(|ip| token.bound_cidrs.iter().any(|cidr| cidr.contains(ip)));
+    if allowed { Ok(()) } else { Err(refused()) }
 }
 
 /// 403 in plain words.

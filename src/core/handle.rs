@@ -34,6 +34,7 @@ struct Routed {
 
 /// What the endpoint says of itself.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is another thing an endpoint declares")]
 struct Flags {
     is_login: bool,
     needs_sudo: bool,
@@ -114,19 +115,22 @@ impl Routed {
     async fn run(self) -> Outcome {
         let active = Arc::clone(&self.active);
         let is_login = self.flags.is_login;
-        if let Err(error) = wrapping::check(&active, &self.asked, &self.data).await {
-            return self.refuse_wrapping(error).await;
+        if wrapping::is_checked(self.asked.path.as_str())
+            && let Err(error) = Box::pin(wrapping::check(&active, &self.asked, &self.data)).await
+        {
+            return Box::pin(self.refuse_wrapping(error)).await;
         }
         let authorized = match self.authorize().await {
             Ok(authorized) => authorized,
-            Err(denied) => return denied.refuse().await,
+            Err(denied) => return Box::pin(denied.refuse()).await,
         };
+        let asked = Arc::clone(&authorized.routed.asked);
         let last_use = authorized.caller.is_last_use.then(|| authorized.caller.key().copied()).flatten();
         let outcome = authorized.finish().await;
         if let Some(token) = last_use {
             active.end_behind(token);
         }
-        outcome.map_err(|error| Refusal::of(error, is_login))
+        outcome.map_err(|error| told(error, is_login, &asked))
     }
 
     /// Steps 3 and 4.
@@ -248,7 +252,7 @@ impl Denied {
         {
             routed.active.end_behind(*key);
         }
-        Err(Refusal::of(written.err().unwrap_or(error), false))
+        Err(told(written.err().unwrap_or(error), false, &routed.asked))
     }
 }
 
@@ -263,7 +267,7 @@ impl Authorized {
     async fn audit(self) -> Result<Audited, ApiError> {
         if self.routed.active.audit.is_enabled() {
             let has_accessor = is_write(self.routed.asked.operation);
-            self.facts(&self.routed.data, has_accessor).request(self.before.as_ref()).await?;
+            Box::pin(self.facts(&self.routed.data, has_accessor).request(self.before.as_ref())).await?;
         }
         Ok(Audited(self))
     }
@@ -300,7 +304,7 @@ impl Audited {
                 let mount = Arc::clone(mount);
                 let cx = routed.cx(&mount, authorized.caller.clone(), authorized.operation);
                 if routed.flags.is_login {
-                    login(&routed.active, &mount, cx, found, data).await
+                    Box::pin(login(&routed.active, &mount, cx, found, data)).await
                 } else {
                     mount.plugin.handle(cx, found, data).await
                 }
@@ -317,27 +321,28 @@ impl Ran {
         let Self { authorized, data, reply } = self;
         let routed = &authorized.routed;
         let settled = match reply {
-            Ok(reply) => match nothing_found(&reply, authorized.operation, routed.asked.wrap_ttl.is_some()) {
-                Some(error) => Err(error),
-                None => {
-                    let cx = settle::Scene {
+            Ok(reply) => {
+                if let Some(error) = nothing_found(&reply, authorized.operation, routed.asked.wrap_ttl.is_some()) {
+                    Err(error)
+                } else {
+                    let scene = settle::Scene {
                         active: &routed.active,
                         asked: &routed.asked,
                         mount: routed.mount.as_deref(),
                         caller: &authorized.caller,
                         is_top: routed.flags.is_top,
                     };
-                    cx.settle(reply).await
+                    scene.settle(reply).await
                 }
-            },
+            }
             Err(error) => Err(error),
         };
         if routed.active.audit.is_enabled() {
             let facts = authorized.facts(&data, true);
-            if let Err(error) = facts.response(authorized.before.as_ref(), settled.as_ref()).await {
+            if let Err(error) = Box::pin(facts.response(authorized.before.as_ref(), settled.as_ref())).await {
                 // Nobody knows of it, nobody keeps it.
                 if let Ok(settled) = &settled {
-                    settled.undo(&routed.active).await;
+                    Box::pin(settled.undo(&routed.active)).await;
                 }
                 return Err(error);
             }
@@ -396,6 +401,14 @@ fn no_route(path: &str, why: &str) -> ApiError {
     let mut error = ApiError::new(ErrorKind::NotFound, format!("no handler for route \"{path}\". {why}"));
     error.audited = Some("1 error occurred:\n\t* unsupported path\n\n");
     error
+}
+
+/// A failure as the client is told; what he is not told goes to the log.
+fn told(error: ApiError, is_login: bool, asked: &Asked) -> Refusal {
+    if let Some(cause) = &error.cause {
+        tracing::error!(request.id = %asked.id, request.path = %asked.path, error = cause, "a request failed: {cause}");
+    }
+    Refusal::of(error, is_login)
 }
 
 fn overdue(is_login: bool) -> Refusal {

@@ -18,15 +18,14 @@ mod revoker;
 mod seal_state;
 mod settings;
 mod settle;
+mod shares;
 mod sys;
 mod wrapping;
 
 pub use active::Active;
 pub use answer::{Answer, AnswerBody, Outcome, Refusal};
 pub use envelope::{Auth, Data, Envelope, HtmlSafe};
-pub use operator::{
-    Health, InitInput, Leader, NewKeys, RekeyInput, RekeyKeys, RekeyReply, RekeyStatus, RootStatus, SealStatus, ShareInput,
-    State, UnsealInput, VerifyReply, VerifyStatus,
-};
+pub use operator::{Health, InitInput, Leader, NewKeys, SealStatus, State, UnsealInput};
 pub use seal_state::{Core, CoreError, Initialized};
 pub use settings::Settings;
+pub use shares::{RekeyInput, RekeyKeys, RekeyReply, RekeyStatus, RootStatus, ShareInput, VerifyReply, VerifyStatus};

@@ -14,11 +14,9 @@ use serde_json::Map;
 use crate::base::{Secret, version};
 use crate::mount::{ApiError, Asked, ErrorKind};
 use crate::policy::{Ask, Operation};
-use crate::seal::{
-    self, Dealt, Fault, RekeyError, RekeyStep, RootGenerationError, RootStep, SealConfig, SealError, Share, VerifyStep,
-};
+use crate::seal::{Fault, SealConfig, SealError, Share};
 
-pub use crate::seal::{InitInput, RekeyInput, RekeyStatus, RootStatus, VerifyStatus};
+pub use crate::seal::InitInput;
 
 use super::Active;
 use super::access::of_token;
@@ -38,6 +36,7 @@ pub enum State {
 }
 
 /// Body of `sys/seal-status`.
+#[expect(clippy::struct_excessive_bools, reason = "the form of the API")]
 #[derive(Clone, Debug, Serialize)]
 pub struct SealStatus {
     /// The kind of seal.
@@ -74,6 +73,7 @@ pub struct SealStatus {
 }
 
 /// Body of `sys/health`.
+#[expect(clippy::struct_excessive_bools, reason = "the form of the API")]
 #[derive(Clone, Debug, Serialize)]
 pub struct Health {
     /// Decides the status of the reply.
@@ -113,6 +113,7 @@ pub struct Health {
 
 /// Body of `sys/leader`: of a server that stands alone.
 #[derive(Clone, Copy, Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names of the API")]
 pub struct Leader {
     ha_enabled: bool,
     is_self: bool,
@@ -137,27 +138,6 @@ pub struct UnsealInput {
     pub migrate: Option<bool>,
 }
 
-/// A share for a rekey or a root token.
-#[derive(Debug, Default, Deserialize)]
-pub struct ShareInput {
-    /// The share, as hex or base64.
-    #[serde(default)]
-    pub key: Option<Secret<String>>,
-    /// Names what it is for.
-    #[serde(default)]
-    pub nonce: Option<String>,
-}
-
-impl ShareInput {
-    fn key(&self) -> &str {
-        self.key.as_ref().map_or("", |key| key.expose())
-    }
-
-    fn nonce(&self) -> &str {
-        self.nonce.as_deref().unwrap_or_default()
-    }
-}
-
 /// Body of the reply to `POST sys/init`. Told once.
 #[derive(Debug)]
 pub struct NewKeys {
@@ -175,55 +155,8 @@ impl Serialize for NewKeys {
     }
 }
 
-/// What an old share has led to.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub enum RekeyReply {
-    /// More are needed.
-    Waiting(RekeyStatus),
-    /// New shares.
-    Complete(RekeyKeys),
-}
-
-/// New shares. Told once.
-#[derive(Debug)]
-pub struct RekeyKeys(Dealt);
-
-impl Serialize for RekeyKeys {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let dealt = &self.0;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("nonce", &dealt.nonce)?;
-        map.serialize_entry("complete", &true)?;
-        map.serialize_entry("keys", &Texts(&dealt.shares, |share| hex::encode(share)))?;
-        map.serialize_entry("keys_base64", &Texts(&dealt.shares, |share| STANDARD.encode(share)))?;
-        map.serialize_entry("pgp_fingerprints", &())?;
-        map.serialize_entry("backup", &false)?;
-        map.serialize_entry("verification_required", &dealt.verification_nonce.is_some())?;
-        if let Some(nonce) = &dealt.verification_nonce {
-            map.serialize_entry("verification_nonce", nonce)?;
-        }
-        map.end()
-    }
-}
-
-/// What a new share has led to.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub enum VerifyReply {
-    /// More are needed.
-    Waiting(VerifyStatus),
-    /// From now on the new shares count.
-    Complete {
-        /// Of the verification.
-        nonce: String,
-        /// Always true.
-        complete: bool,
-    },
-}
-
 /// Shares in some form of text.
-struct Texts<'a>(&'a [Share], fn(&[u8]) -> String);
+pub(super) struct Texts<'a>(pub(super) &'a [Share], pub(super) fn(&[u8]) -> String);
 
 impl Serialize for Texts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -240,12 +173,12 @@ impl Serialize for Texts<'_> {
 impl Core {
     /// Whether there are keys.
     pub async fn is_initialized(&self) -> Result<bool, Refusal> {
-        Ok(self.seal_config().await.map_err(of_seal)?.is_some())
+        Ok(self.seal_config().await?.is_some())
     }
 
     /// `sys/seal-status`.
     pub async fn seal_status(&self) -> Result<SealStatus, Refusal> {
-        let config = self.seal_config().await.map_err(of_seal)?;
+        let config = self.seal_config().await?;
         let active = self.active();
         let progress = self.unseal_progress();
         Ok(SealStatus {
@@ -312,7 +245,7 @@ impl Core {
 impl Core {
     /// `POST sys/init`.
     pub async fn init(&self, input: &InitInput) -> Result<NewKeys, Refusal> {
-        let made = self.initialize(input).await.map_err(of_core)?;
+        let made = self.initialize(input).await?;
         Ok(NewKeys { shares: made.shares, root_token: made.root_token })
     }
 
@@ -322,11 +255,11 @@ impl Core {
             return Err(ApiError::invalid("no migration of the seal is under way").into());
         }
         if input.reset == Some(true) {
-            self.reset_unseal().await.map_err(of_core)?;
+            self.reset_unseal().await?;
         } else {
             let key = input.key.as_ref().filter(|key| !key.expose().is_empty());
-            let key = key.ok_or_else(|| of_seal(SealError::KeyMissing))?;
-            self.unseal(key.expose()).await.map_err(of_core)?;
+            let key = key.ok_or(SealError::KeyMissing)?;
+            self.unseal(key.expose()).await?;
         }
         self.seal_status().await
     }
@@ -348,134 +281,11 @@ impl Core {
     }
 
     /// Unsealed, with the seal in force.
-    async fn ready(&self) -> Result<(Arc<Active>, SealConfig), Refusal> {
-        let config = self.seal_config().await.map_err(of_seal)?;
+    pub(super) async fn ready(&self) -> Result<(Arc<Active>, SealConfig), Refusal> {
+        let config = self.seal_config().await?;
         let config = config.ok_or_else(|| ApiError::invalid("server is not yet initialized"))?;
         let active = self.active().ok_or_else(ApiError::sealed)?;
         Ok((active, config))
-    }
-}
-
-/// A root token of shares.
-impl Core {
-    /// `GET sys/generate-root/attempt`.
-    pub async fn root_status(&self) -> Result<RootStatus, Refusal> {
-        let (_, config) = self.ready().await?;
-        Ok(self.ceremonies().root.status(&config))
-    }
-
-    /// `POST sys/generate-root/attempt`.
-    pub async fn begin_root(&self, otp: &str, pgp_key: &str) -> Result<RootStatus, Refusal> {
-        let _one_at_a_time = self.admin.lock().await;
-        let (_, config) = self.ready().await?;
-        self.ceremonies().root.begin(&config, otp, pgp_key).map_err(of_root)
-    }
-
-    /// `POST sys/generate-root/update`.
-    pub async fn update_root(&self, input: &ShareInput) -> Result<RootStatus, Refusal> {
-        let _one_at_a_time = self.admin.lock().await;
-        let (active, config) = self.ready().await?;
-        let step = self.ceremonies().root.update(&config, input.key(), input.nonce()).map_err(of_root)?;
-        let key = match step {
-            RootStep::Waiting(status) => return Ok(status),
-            RootStep::Authenticate(key) => key,
-        };
-        seal::open(self.storage().as_ref(), &key).await.map_err(RootGenerationError::aborted).map_err(of_root)?;
-        let token = active.root_token().await?;
-        tracing::warn!("a root token was made of unseal shares");
-        self.ceremonies().root.finish(&config, &token).map_err(of_root)
-    }
-
-    /// `DELETE sys/generate-root/attempt`.
-    pub async fn cancel_root(&self) -> Result<(), Refusal> {
-        let _one_at_a_time = self.admin.lock().await;
-        self.ready().await?;
-        self.ceremonies().root.cancel();
-        Ok(())
-    }
-}
-
-/// New shares.
-impl Core {
-    /// `GET sys/rekey/init`.
-    pub async fn rekey_status(&self) -> Result<RekeyStatus, Refusal> {
-        let _one_at_a_time = self.admin.lock().await;
-        let (_, config) = self.ready().await?;
-        Ok(self.ceremonies().rekey.status(&config))
-    }
-
-    /// `POST sys/rekey/init`.
-    pub async fn begin_rekey(&self, input: &RekeyInput) -> Result<RekeyStatus, Refusal> {
-        let _one_at_a_time = self.admin.lock().await;
-        let (_, config) = self.ready().await?;
-        self.ceremonies().rekey.begin(&config, input).map_err(of_rekey)
-    }
-
-    /// `DELETE sys/rekey/init`.
-    pub async fn cancel_rekey(&self) -> Result<(), Refusal> {
-        let _one_at_a_time = self.admin.lock().await;
-        self.ready().await?;
-        self.ceremonies().rekey.finish();
-        Ok(())
-    }
-
-    /// `POST sys/rekey/update`.
-    pub async fn update_rekey(&self, input: &ShareInput) -> Result<RekeyReply, Refusal> {
-        let _one_at_a_time = self.admin.lock().await;
-        let (_, config) = self.ready().await?;
-        let step = self.ceremonies().rekey.update(&config, input.key(), input.nonce()).map_err(of_rekey)?;
-        let key = match step {
-            RekeyStep::Waiting(status) => return Ok(RekeyReply::Waiting(status)),
-            RekeyStep::Authenticate(key) => key,
-        };
-        let root = seal::open(self.storage().as_ref(), &key).await.map_err(RekeyError::unread).map_err(of_rekey)?;
-        // Taken out for as long as it waits; nobody looks for it meanwhile, for all who do wait for the same lock.
-        let mut rekey = std::mem::take(&mut self.ceremonies().rekey);
-        let dealt = rekey.deal(&root).await;
-        self.ceremonies().rekey = rekey;
-        let mut dealt = dealt.map_err(of_rekey)?;
-        if let Some(change) = dealt.change.take() {
-            change.commit(self.storage().as_ref()).await.map_err(of_seal)?;
-            self.ceremonies().rekey.finish();
-            tracing::warn!("new unseal shares are in force");
-        }
-        Ok(RekeyReply::Complete(RekeyKeys(dealt)))
-    }
-
-    /// `GET sys/rekey/verify`.
-    pub async fn verify_status(&self) -> Result<VerifyStatus, Refusal> {
-        let _one_at_a_time = self.admin.lock().await;
-        self.ready().await?;
-        self.ceremonies().rekey.verify_status().map_err(of_rekey)
-    }
-
-    /// `POST sys/rekey/verify`.
-    pub async fn verify_rekey(&self, input: &ShareInput) -> Result<VerifyReply, Refusal> {
-        let _one_at_a_time = self.admin.lock().await;
-        self.ready().await?;
-        let step = self.ceremonies().rekey.verify(input.key(), input.nonce()).map_err(of_rekey)?;
-        match step {
-            VerifyStep::Waiting(status) => Ok(VerifyReply::Waiting(status)),
-            VerifyStep::Complete { nonce, change } => {
-                change.commit(self.storage().as_ref()).await.map_err(of_seal)?;
-                self.ceremonies().rekey.finish();
-                tracing::warn!("new unseal shares are in force");
-                Ok(VerifyReply::Complete { nonce, complete: true })
-            }
-        }
-    }
-
-    /// `DELETE sys/rekey/verify`.
-    pub async fn restart_verification(&self) -> Result<VerifyStatus, Refusal> {
-        let _one_at_a_time = self.admin.lock().await;
-        self.ready().await?;
-        self.ceremonies().rekey.restart_verification().map_err(of_rekey)
-    }
-
-    /// `sys/rekey-recovery-key/*`: this kind of seal has no recovery keys.
-    pub async fn rekey_recovery_key(&self) -> Result<(), Refusal> {
-        self.ready().await?;
-        Err(ApiError::invalid("recovery rekeying not supported").into())
     }
 }
 
@@ -504,13 +314,12 @@ impl Active {
         let ask = Ask { path: asked.path.as_str(), operation: Operation::Update, data: None, wrap_ttl: None, sudo_path: true };
         let verdict = identified.caller.acl.as_ref().map(|acl| acl.check(&ask));
         let verdict = verdict.filter(|verdict| verdict.allowed && verdict.sudo);
-        let outcome = match &verdict {
-            Some(verdict) => facts(Some(verdict)).request(Some(&identified)).await,
-            None => {
-                let error = ApiError::new(ErrorKind::Denied, "permission denied");
-                let written = facts(None).denied(Some(&identified), true, &error).await;
-                Err(written.err().unwrap_or(error))
-            }
+        let outcome = if let Some(verdict) = &verdict {
+            facts(Some(verdict)).request(Some(&identified)).await
+        } else {
+            let error = ApiError::new(ErrorKind::Denied, "permission denied");
+            let written = facts(None).denied(Some(&identified), true, &error).await;
+            Err(written.err().unwrap_or(error))
         };
         // Sealing takes away what would end it later.
         if let Some(key) = identified.caller.key().filter(|_| identified.caller.is_last_use) {
@@ -520,29 +329,26 @@ impl Active {
     }
 }
 
-fn of_core(error: CoreError) -> Refusal {
-    match error {
-        CoreError::Seal(error) => of_seal(error),
-        CoreError::Api(error) => {
-            tracing::error!(error = %error, cause = error.cause.as_deref().unwrap_or_default(), "an operator's request failed");
-            (*error).into()
+impl From<CoreError> for Refusal {
+    fn from(error: CoreError) -> Self {
+        match error {
+            CoreError::Seal(error) => error.into(),
+            CoreError::Api(error) => {
+                tracing::error!(error = %error, cause = error.cause.as_deref().unwrap_or_default(), "an operator's request failed");
+                (*error).into()
+            }
         }
     }
 }
 
-fn of_seal(error: SealError) -> Refusal {
-    of_fault(error.fault(), &error)
+impl From<SealError> for Refusal {
+    fn from(error: SealError) -> Self {
+        refusal(error.fault(), &error)
+    }
 }
 
-fn of_root(error: RootGenerationError) -> Refusal {
-    of_fault(error.fault(), &error)
-}
-
-fn of_rekey(error: RekeyError) -> Refusal {
-    of_fault(error.fault(), &error)
-}
-
-fn of_fault(fault: Fault, error: &dyn std::error::Error) -> Refusal {
+/// The answer to an error of the seal.
+pub(super) fn refusal(fault: Fault, error: &dyn std::error::Error) -> Refusal {
     match fault {
         Fault::Invalid => ApiError::invalid(error.to_string()),
         Fault::Told => ApiError::new(ErrorKind::Internal, error.to_string()),

@@ -234,7 +234,7 @@ impl Active {
         let routes = self.routes.load();
         let mount = routes.at("auth/token/").ok_or_else(|| ApiError::internal("auth/token/ is not mounted"))?;
         let mut new = NewToken::service(vec![ROOT.to_owned()], "auth/token/root", mount.entry.id.clone());
-        new.display_name = "root".to_owned();
+        "root".clone_into(&mut new.display_name);
         new.renewable = false;
         new.has_lease = false;
         let mut txn = self.barrier.txn();

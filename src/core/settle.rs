@@ -7,7 +7,7 @@ use crate::barrier::Txn;
 use crate::base::{LeaseId, Secret, TokenKey, Ttl};
 use crate::lease::{Activation, Issued, LeaseError, When};
 use crate::mount::{ApiError, Asked, Body, Caller, Grant, Mount, Raw, Reply, WrapInfo};
-use crate::token::TokenInfo;
+use crate::token::{TokenInfo, TokenKind};
 
 use super::answer::{Answer, AnswerBody};
 use super::envelope::{Auth, Data, Envelope};
@@ -31,7 +31,7 @@ pub(super) struct Settled {
     pub(super) is_missing: bool,
     /// To be taken back when nobody is told.
     lease: Option<LeaseId>,
-    made: Vec<Arc<TokenInfo>>,
+    made: Vec<TokenKey>,
     /// Of a login: the token, for the audit log.
     pub(super) login: Option<LoginFacts>,
     /// The secret is not leased, but is one.
@@ -115,7 +115,7 @@ impl Scene<'_> {
         if matches!(draft, Draft::Ready) && wrap.is_none() {
             return Ok(Settled { is_accepted, is_missing, is_kept, ..Settled::envelope(envelope) });
         }
-        let mut settled = self.commit(draft, envelope, wrap).await?;
+        let mut settled = Box::pin(self.commit(draft, envelope, wrap)).await?;
         (settled.is_accepted, settled.is_missing) = (is_accepted, is_missing);
         settled.is_kept |= is_kept;
         Ok(settled)
@@ -139,7 +139,7 @@ impl Scene<'_> {
                 }
                 Draft::Login(grant) => {
                     let (facts, auth) = self.make_token(&grant, &mut envelope.warnings, &mut txn).await?;
-                    settled.made.push(Arc::clone(&facts.info));
+                    settled.made.extend(stored(&facts.info));
                     settled.login = Some(facts);
                     envelope.auth = Some(auth);
                     held = Some(grant);
@@ -148,7 +148,7 @@ impl Scene<'_> {
             let wrapped = match wrap {
                 Some(ttl) => {
                     let (made, info) = self.wrap(&envelope, ttl, &mut txn).await?;
-                    settled.made.push(made);
+                    settled.made.extend(stored(&made));
                     Some(info)
                 }
                 None => None,
@@ -248,11 +248,8 @@ impl Settled {
         {
             tracing::error!(lease.id = %lease, error = %error, "lease `{lease}` was told to nobody and lives to its end");
         }
-        for token in &self.made {
-            let key: &TokenKey = &token.key;
-            if token.accessor.is_some()
-                && let Err(error) = active.tokens.revoke(key).await
-            {
+        for key in &self.made {
+            if let Err(error) = active.tokens.revoke(key).await {
                 tracing::error!(token.key = %key, error = %error, "a token was told to nobody and lives to its end");
             }
         }
@@ -270,6 +267,11 @@ impl Settled {
     pub(super) fn has_lease(&self) -> bool {
         self.lease.is_some()
     }
+}
+
+/// The key of a token that can be ended.
+fn stored(info: &TokenInfo) -> Option<TokenKey> {
+    (info.kind == TokenKind::Service).then_some(info.key)
 }
 
 /// Times a batch is put together again when something else was first.

@@ -79,11 +79,13 @@ pub(super) async fn wrap(
     Ok((made.info, info))
 }
 
-/// Checks the wrapping token of `sys/wrapping/lookup`, `unwrap` and `rewrap`, before policies are asked and uses counted.
+/// Whether a path speaks of a wrapping token, which is checked before anything else.
+pub(super) fn is_checked(path: &str) -> bool {
+    path.starts_with("sys/w") && matches!(path, "sys/wrapping/lookup" | "sys/wrapping/unwrap" | "sys/wrapping/rewrap")
+}
+
+/// Checks the wrapping token of a path that [`is_checked`], before policies are asked and uses counted.
 pub(super) async fn check(active: &Active, asked: &Asked, data: &Map<String, Value>) -> Result<(), ApiError> {
-    if !matches!(asked.path.as_str(), "sys/wrapping/lookup" | "sys/wrapping/unwrap" | "sys/wrapping/rewrap") {
-        return Ok(());
-    }
     let token = presented(asked, data)?;
     find(active, token.expose()).await.map(drop)
 }

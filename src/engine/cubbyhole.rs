@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::barrier::View;
 use crate::mount::{ApiError, Ctx, Deps, Plugin, Reply, Table, Whole};
+use crate::policy::builtin::RESPONSE_WRAPPING;
 use crate::token::TokenKind;
 
 /// Private storage of tokens.
@@ -28,29 +29,29 @@ impl Plugin for Cubbyhole {
     fn endpoints(table: &mut Table<Self>) {
         for pattern in ["", "{path:rest}"] {
             let endpoint = table.at(pattern, "Secrets of the calling token, each an object at its path.");
-            endpoint.read(Self::read).list(Self::list).update(Self::write).delete(Self::delete).lenient();
-            if !pattern.is_empty() {
-                endpoint.exists(Self::is_there);
-            }
+            endpoint.read(Self::read).list(Self::list).update(Self::write).delete(Self::delete).exists(Self::is_there).lenient();
         }
     }
 }
 
 impl Cubbyhole {
+    /// Asked before the policies are: a write without a path is told so whoever sends it.
     async fn is_there(self: Arc<Self>, cx: Ctx, input: Whole) -> Result<bool, ApiError> {
+        if input.path.is_empty() {
+            return Err(ApiError::invalid("missing path"));
+        }
         Ok(self.view.exists(&key(&cx, &input.path)?).await?)
     }
 
     async fn read(self: Arc<Self>, cx: Ctx, input: Whole) -> Result<Reply, ApiError> {
         let data = self.view.read::<Map<String, Value>>(&key(&cx, &input.path)?).await?;
-        Ok(data.map_or_else(Reply::empty, Reply::data))
+        let reply = data.map_or_else(Reply::empty, Reply::data);
+        let is_wrapping = cx.caller.token.as_ref().is_some_and(|token| token.policies == [RESPONSE_WRAPPING]);
+        Ok(if is_wrapping && input.path == "response" { reply.warn(OLD_WAY) } else { reply })
     }
 
     async fn write(self: Arc<Self>, cx: Ctx, input: Whole) -> Result<Reply, ApiError> {
         let key = key(&cx, &input.path)?;
-        if input.path.is_empty() {
-            return Err(ApiError::invalid("missing path"));
-        }
         if input.data.is_empty() {
             return Err(ApiError::invalid("missing data fields"));
         }
@@ -91,6 +92,8 @@ fn key(cx: &Ctx, path: &str) -> Result<String, ApiError> {
         TokenKind::Batch => Err(ApiError::invalid("cubbyhole operations are only supported by 'service' type tokens")),
     }
 }
+
+const OLD_WAY: &str = "Reading cubbyhole/response is the old way to unwrap a reply; sys/wrapping/unwrap checks the token first.";
 
 #[cfg(test)]
 #[path = "cubbyhole_tests.rs"]

@@ -89,7 +89,8 @@ impl Server {
         if verb != Verb::Help
             && let Some(endpoint) = Endpoint::of(path.as_str())
         {
-            return Ok(Call { server: self, endpoint, path, verb, parts, bounds }.answer(body).await);
+            // Aside, so that all other requests do not carry the room for these.
+            return Ok(Box::pin(Call { server: self, endpoint, path, verb, parts, bounds }.answer(body)).await);
         }
         match read::request(path, verb, parts, body, bounds).await? {
             Some(request) => Ok(wire::outcome(self.0.core.handle(request, limits.max_request_duration).await)),

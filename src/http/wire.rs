@@ -51,11 +51,12 @@ fn answered(answer: Answer) -> Response<Body> {
 
 /// A failure.
 pub(super) fn refused(refusal: Refusal) -> Response<Body> {
-    let mut response = match (&refusal.text, &refusal.data) {
-        (None, None) => bare(status(refusal.kind)),
-        (text, data) => json_bytes(status(refusal.kind), errors(text.as_deref(), data.as_ref()).into()),
+    let Refusal { kind, text, data, retry_after } = refusal;
+    let mut response = match (text, data) {
+        (None, None) => bare(status(kind)),
+        (text, data) => json_bytes(status(kind), errors(text.as_deref(), data.as_ref()).into()),
     };
-    if let Some(after) = refusal.retry_after {
+    if let Some(after) = retry_after {
         response.headers_mut().insert(RETRY_AFTER, after.as_seconds().into());
     }
     response

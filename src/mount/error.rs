@@ -172,7 +172,11 @@ impl fmt::Display for ApiError {
 impl fmt::Debug for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without the data, which may hold anything.
-        f.debug_struct("ApiError").field("kind", &self.kind).field("text", &self.text).field("cause", &self.cause).finish()
+        f.debug_struct("ApiError")
+            .field("kind", &self.kind)
+            .field("text", &self.text)
+            .field("cause", &self.cause)
+            .finish_non_exhaustive()
     }
 }
 

@@ -214,7 +214,8 @@ impl Bench {
     /// What a renewal of a token with this internal data gives.
     pub(crate) async fn renew(&self, internal: BTreeMap<String, String>) -> Result<TokenRenewal, ApiError> {
         let key = TokenKey::new(&random::time62(1), &[7; 32]).unwrap();
-        let info = TokenInfo { internal_meta: internal, ..token_info(key, TokenKind::Service, None) };
+        let mut info = token_info(key, TokenKind::Service, None);
+        info.internal_meta = internal;
         self.plugin.renew_token(self.context(Operation::Update, "renew"), Arc::new(info)).await
     }
 
@@ -245,7 +246,16 @@ impl Bench {
         let token = caller.token.as_ref();
         let owner = Owner { token: token.map(|t| t.key), version: token.and_then(|t| t.version), ..Owner::default() };
         let clock = Arc::clone(&self.rig.clock) as Arc<dyn Clock>;
-        Ctx::new(Arc::new(asked), caller, Arc::clone(&self.entry), self.limits, clock, Arc::clone(&self.rig.leases), owner)
+        Ctx::new(
+            Arc::new(asked),
+            caller,
+            Arc::clone(&self.entry),
+            self.limits,
+            clock,
+            operation,
+            Arc::clone(&self.rig.leases),
+            owner,
+        )
     }
 }
 
@@ -321,32 +331,13 @@ pub(crate) fn refusal(error: &ApiError) -> Answer {
 }
 
 fn token_info(key: TokenKey, kind: TokenKind, version: Option<Version>) -> TokenInfo {
-    TokenInfo {
-        key,
-        kind,
-        accessor: None,
-        version,
-        parent: None,
-        policies: vec!["root".to_owned()],
-        path: "auth/token/create".to_owned(),
-        meta: None,
-        internal_meta: BTreeMap::new(),
-        display_name: "token".to_owned(),
-        num_uses: 0,
-        created: START,
-        creation_ttl: Ttl::ZERO,
-        explicit_max_ttl: Ttl::ZERO,
-        period: Ttl::ZERO,
-        end: None,
-        last_renewal: None,
-        renewable: false,
-        role: None,
-        entity_id: String::new(),
-        no_identity_policies: false,
-        bound_cidrs: Vec::new(),
-        mount: MountId::fresh(),
-        has_lease: false,
-    }
+    let record = json!({
+        "policies": ["root"], "path": "auth/token/create", "display_name": "token", "created": START, "creation_ttl": 0,
+        "renewable": false, "mount": MountId::fresh(),
+    });
+    let mut info: TokenInfo = serde_json::from_value(record).unwrap();
+    (info.key, info.kind, info.version) = (key, kind, version);
+    info
 }
 
 const START: Timestamp = Timestamp::from_seconds(1_800_000_000);

@@ -428,10 +428,13 @@ pub struct Creation {
     pub warnings: Vec<String>,
 }
 
+/// Adds writes to a batch.
+pub type Writes = Box<dyn Fn(&mut Txn) -> Result<(), BarrierError> + Send + Sync>;
+
 /// Writes that become true with a token, or not at all.
 pub struct Along {
     /// Adds them to the batch; called again when the batch conflicts.
-    pub write: Box<dyn Fn(&mut Txn) -> Result<(), BarrierError> + Send + Sync>,
+    pub write: Writes,
     /// Held until the batch is durable.
     pub turn: Option<Turn>,
 }

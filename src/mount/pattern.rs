@@ -153,6 +153,7 @@ mod tests {
         Some(captures.into_iter().map(|(_, text)| text).collect())
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it is compared with what may be nothing")]
     fn some(texts: &[&str]) -> Option<Vec<String>> {
         Some(texts.iter().map(|text| (*text).to_owned()).collect())
     }

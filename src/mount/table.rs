@@ -37,6 +37,7 @@ pub struct Endpoint<P> {
 
 /// What is known of an endpoint without its plugin.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is another thing an endpoint declares")]
 pub struct EndpointSpec {
     /// As declared.
     pub pattern: &'static str,

@@ -156,10 +156,10 @@ fn unused(flags: &ServerFlags) -> Vec<String> {
     given.iter().filter(|(given, _)| *given).map(|(_, text)| (*text).to_owned()).collect()
 }
 
-fn open_storage(
-    config: &ServerConfig,
-    clock: &Arc<dyn Clock>,
-) -> Result<(Arc<dyn Storage>, Option<Arc<EmbeddedStorage>>), String> {
+/// The storage, and a handle to close it by where it has a file.
+type Opened = (Arc<dyn Storage>, Option<Arc<EmbeddedStorage>>);
+
+fn open_storage(config: &ServerConfig, clock: &Arc<dyn Clock>) -> Result<Opened, String> {
     config.storage.prepare().map_err(|error| error.to_string())?;
     match &config.storage {
         StorageConfig::Inmem => Ok((Arc::new(MemoryStorage::new()), None)),

@@ -1,12 +1,15 @@
 //! Behaviour through the real router, one binary.
 #![cfg(test)]
 
+mod auth_token;
 mod cli;
+mod edge;
 mod fuzz_hcl;
 mod fuzz_shares;
 mod law;
 mod lease;
 mod listen;
+mod mounts;
 mod storage;
 mod tidy;
 mod token;

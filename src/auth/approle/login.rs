@@ -4,6 +4,7 @@
 //! alone when the address is refused, the use and the token together when all is well. So a crash neither burns a use without a
 //! token nor gives a token without a use.
 
+use std::future::{Ready, ready};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -13,8 +14,7 @@ use serde::Deserialize;
 use crate::auth::cidr;
 use crate::base::turns::Turn;
 use crate::mount::field::{SecretText, Text};
-use crate::mount::{Alias, Along, ApiError, Ctx, Reply, TokenRenewal};
-use crate::token::BoundCidr;
+use crate::mount::{Alias, Along, ApiError, Ctx, Nothing, Reply, TokenRenewal};
 use crate::token::TokenInfo;
 
 use super::AppRole;
@@ -40,10 +40,15 @@ struct Shown {
 }
 
 impl AppRole {
+    /// A query string is no place for a secret id: nothing of it is looked at.
+    pub(super) fn log_in_by_reading(_: Arc<Self>, _: Ctx, _: Nothing) -> Ready<Result<Reply, ApiError>> {
+        ready(Err(ApiError::invalid(MISSING_ROLE_ID)))
+    }
+
     pub(super) async fn log_in(self: Arc<Self>, cx: Ctx, input: LoginInput) -> Result<Reply, ApiError> {
         let role_id = input.role_id.trim();
         if role_id.is_empty() {
-            return Err(ApiError::invalid("missing role_id"));
+            return Err(ApiError::invalid(MISSING_ROLE_ID));
         }
         let role = self.role_by_id(role_id).await?.ok_or_else(refused)?;
         let mut shown = None;
@@ -57,7 +62,7 @@ impl AppRole {
         let mut grant = role.token.grant();
         if let Some(secret_id) = secret_id.filter(|secret_id| !secret_id.token_bound_cidrs.is_empty()) {
             let blocks = cidr::blocks(&secret_id.token_bound_cidrs).map_err(ApiError::internal)?;
-            grant.bound_cidrs = blocks.into_iter().map(BoundCidr::from).collect();
+            grant.bound_cidrs = blocks.into_iter().map(Into::into).collect();
         }
         grant.along = shown.and_then(|shown| self.spent(shown));
         if let Err(error) = checked {
@@ -162,3 +167,5 @@ const REFUSED: &str = "invalid role or secret ID";
 
 /// Under which name a token remembers its role.
 const ROLE_NAME: &str = "role_name";
+
+const MISSING_ROLE_ID: &str = "missing role_id";

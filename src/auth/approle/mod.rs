@@ -29,6 +29,8 @@ use std::sync::{Arc, Mutex};
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 
+use serde_json::{Map, Value};
+
 use crate::barrier::View;
 use crate::base::secret::stored_secret;
 use crate::base::turns::Turn;
@@ -64,7 +66,12 @@ impl Plugin for AppRole {
         table
             .at("tidy/secret-id/", "Starts to remove secret ids that have expired, and what is left of others.")
             .update(Self::start_tidying);
-        table.at("login", "Logs in.").update(Self::log_in).login();
+        table.at("login", "Logs in.").update(Self::log_in).read(Self::log_in_by_reading).login();
+    }
+
+    fn login_name(_: &str, data: &Map<String, Value>) -> Option<String> {
+        let role_id = data.get("role_id")?.as_str()?.trim();
+        (!role_id.is_empty()).then(|| role_id.to_owned())
     }
 
     async fn renew_token(self: Arc<Self>, _: Ctx, token: Arc<TokenInfo>) -> Result<TokenRenewal, ApiError> {

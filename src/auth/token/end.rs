@@ -63,6 +63,7 @@ impl TokenAuth {
         if self.tokens.revoke_orphan(&info.key).await.map_err(of_token)? { Ok(Reply::empty()) } else { Err(not_found()) }
     }
 
+    #[expect(clippy::unused_async, reason = "endpoints are asynchronous")]
     pub(super) async fn tidy(self: Arc<Self>, _: Ctx, _: Nothing) -> Result<Reply, ApiError> {
         if self.tokens.start_tidy() {
             Ok(Reply::warning(TIDY_STARTED).accepted())

@@ -21,6 +21,7 @@ impl TokenAuth {
     }
 
     /// The caller's token is known, also when this is its last use.
+    #[expect(clippy::unused_async, reason = "endpoints are asynchronous")]
     pub(super) async fn lookup_self(self: Arc<Self>, cx: Ctx, _: Nothing) -> Result<Reply, ApiError> {
         let token = cx.asked.token.as_ref().map(|token| token.expose().as_str()).unwrap_or_default();
         Ok(Reply::data(shown(own(&cx)?, token, cx.clock.now())))

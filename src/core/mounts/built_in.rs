@@ -11,22 +11,16 @@ pub(super) fn missing(entries: &[MountEntry]) -> Result<Vec<MountEntry>, ApiErro
 
 fn entry(class: Class, path: &str, kind: &str) -> Result<MountEntry, ApiError> {
     let mut entry = MountEntry::new(class, MountPath::parse(path)?, kind);
-    match kind {
-        SYSTEM => {
-            entry.description = "the server itself: policies, mounts, audit, seal".to_owned();
-            entry.config.passthrough_request_headers = Some(vec!["Accept".to_owned()]);
-            entry.seal_wrap = true;
-        }
-        IDENTITY => {
-            entry.description = "who somebody is, whatever he logs in with".to_owned();
-            entry.config.passthrough_request_headers = Some(vec!["Authorization".to_owned()]);
-        }
-        CUBBYHOLE => {
-            entry.description = "each token's own storage, which ends with it".to_owned();
-            entry.local = true;
-        }
-        _ => entry.description = "tokens: made, looked up, renewed, revoked".to_owned(),
-    }
+    let (description, header) = match kind {
+        SYSTEM => ("system endpoints used for control, policy and debugging", Some("Accept")),
+        IDENTITY => ("identity store", Some("Authorization")),
+        CUBBYHOLE => ("per-token private secret storage", None),
+        _ => ("token based credentials", None),
+    };
+    description.clone_into(&mut entry.description);
+    entry.config.passthrough_request_headers = header.map(|header| vec![header.to_owned()]);
+    entry.seal_wrap = kind == SYSTEM;
+    entry.local = kind == CUBBYHOLE;
     Ok(entry)
 }
 

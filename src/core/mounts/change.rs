@@ -37,10 +37,11 @@ impl Active {
             txn.put(&active.mounts.entries, id.as_str(), &new)?;
             if new.options == old.options {
                 active.commit_mounts(txn).await?;
-                active.publish(mount.with_entry(Arc::new(new)));
+                active.publish(&mount.with_entry(Arc::new(new)));
                 return Ok(Changed::Settings);
             }
-            let closed = active.close(mount);
+            let closed = active.close(&mount);
+            drop(mount);
             if !active.drain(&closed, LONGEST_HOLD).await {
                 active.reopen(&closed, Arc::new(old)).await?;
                 return Err(ApiError::invalid("requests to the mount are under way: its options cannot be changed now"));
@@ -63,15 +64,16 @@ impl Active {
 
     async fn reopen(&self, closed: &Mount, entry: Arc<MountEntry>) -> Result<(), ApiError> {
         let plugin = self.open_plugin(&entry, &closed.view).await?;
-        self.publish(if entry.is_ready() { closed.opened(entry, plugin) } else { closed.with_plugin(entry, plugin) });
+        let mount = if entry.is_ready() { closed.opened(entry, plugin) } else { closed.with_plugin(entry, plugin) };
+        self.publish(&mount);
         Ok(())
     }
 
     /// Admits nobody for a moment.
-    fn close(&self, mount: Arc<Mount>) -> Arc<Mount> {
+    fn close(&self, mount: &Mount) -> Arc<Mount> {
         let state = if mount.entry.is_ready() { MountState::Tainted } else { mount.entry.state.clone() };
         let closed = mount.closed(Arc::new(MountEntry { state, ..(*mount.entry).clone() }));
-        self.publish(Arc::clone(&closed));
+        self.publish(&closed);
         closed
     }
 

@@ -33,7 +33,7 @@ impl Active {
         txn.expect_absent(&self.mounts.entries, entry.id.as_str());
         txn.put(&self.mounts.entries, entry.id.as_str(), &*entry)?;
         self.commit_mounts(txn).await?;
-        self.publish(mount);
+        self.publish(&mount);
         tracing::info!(mount.path = %entry.path, mount.kind = entry.kind, "`{}` is mounted", entry.path);
         Ok(())
     }

@@ -69,7 +69,7 @@ impl Active {
         let routes = self.routes.load();
         if let Some(mount) = routes.by_id(&entry.id) {
             let closed = mount.closed(Arc::new(entry));
-            self.publish(closed);
+            self.publish(&closed);
         }
     }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::time::timeout;
 use crate::base::{MountId, MountPath, Timestamp, random};
-use crate::mount::{ApiError, Class, MountEntry, MountState};
+use crate::mount::{ApiError, MountEntry, MountState};
 use crate::storage::Version;
 
 use super::built_in::TOKEN;
@@ -123,7 +123,7 @@ impl Active {
         let routes = self.routes.load();
         if let Some(mount) = routes.by_id(&id) {
             let opened = mount.opened(Arc::new(entry), Arc::clone(&mount.plugin));
-            self.publish(opened);
+            self.publish(&opened);
         }
         Ok(())
     }
@@ -149,11 +149,6 @@ fn check_paths(from: &MountPath, to: &MountPath) -> Result<(), ApiError> {
         return Err(ApiError::invalid(format!("cannot remount to destination {to}")));
     }
     Ok(())
-}
-
-/// What class a path is of.
-pub(in crate::core) fn class_of(path: &str) -> Class {
-    if path.starts_with("auth/") { Class::Auth } else { Class::Secret }
 }
 
 /// How long a move is waited for: less than a request has.

@@ -62,10 +62,10 @@ impl Active {
     }
 
     /// Publishes a mount in place of what had its id. With `admin` held, as the next two.
-    pub(super) fn publish(&self, mount: Arc<Mount>) {
+    pub(super) fn publish(&self, mount: &Arc<Mount>) {
         let old = self.routes.load();
         let others = old.mounts().filter(|other| other.entry.id != mount.entry.id).cloned();
-        let mounts: Vec<_> = others.chain([Arc::clone(&mount)]).collect();
+        let mounts: Vec<_> = others.chain([Arc::clone(mount)]).collect();
         self.routes.store(Arc::new(RouteTable::new(mounts, old.hidden().to_vec())));
     }
 

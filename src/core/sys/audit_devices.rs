@@ -104,6 +104,11 @@ async fn enable(sys: Arc<Sys>, _: Ctx, input: Enable) -> Result<Reply, ApiError>
         id: random::uuid(),
     };
     let _one_at_a_time = active.admin.lock().await;
+    // From storage, so that a device that was left out at unsealing keeps its place.
+    let overlaps = |other: &DeviceConfig| other.path.starts_with(&config.path) || config.path.starts_with(&other.path);
+    if stored(&devices(&active)).await?.iter().any(overlaps) {
+        return Err(refused(&AuditError::PathInUse));
+    }
     let salt = fresh_salt();
     active.audit.enable(config.clone(), &salt).await.map_err(|error| refused(&error))?;
     let mut txn = active.barrier.txn();

@@ -21,7 +21,7 @@ pub(in crate::core) fn reply(mount: &Mount, found: Option<&Found>, path: &str) -
         let spec = found.and_then(|found| mount.plugin.spec(found)).ok_or_else(ApiError::unsupported_path)?;
         (of_endpoint(rest, spec), openapi::paths(mount, &[spec], &naming))
     };
-    let document = openapi::document(API_LEVEL, paths);
+    let document = openapi::document(API_LEVEL, &paths);
     Reply::bare(&json!({ "help": text, "see_also": null, "openapi": document }))
 }
 

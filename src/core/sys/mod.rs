@@ -10,22 +10,22 @@ pub(super) mod help;
 mod inspect;
 pub(super) mod keys;
 mod leases;
+mod mount_info;
+mod mount_input;
+mod mounts;
 mod openapi;
 mod password_policies;
 mod policies;
 mod raw;
+mod remount;
 mod tools;
+mod tune;
+mod ui;
 mod wrapping;
 
 use std::sync::Arc;
 
 use serde_json::Value;
-mod mount_info;
-mod mount_input;
-mod mounts;
-mod remount;
-mod tune;
-mod ui;
 
 use crate::barrier::View;
 use crate::mount::{ApiError, Deps, Plugin, Reply, Table};
@@ -84,3 +84,6 @@ impl Plugin for Sys {
 fn data<const N: usize>(fields: [(&str, Value); N]) -> Reply {
     Reply::data(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,7 +55,7 @@ async fn specs(sys: Arc<Sys>, cx: Ctx, input: Ask) -> Result<Reply, ApiError> {
             all.append(&mut paths(mount, &mount.plugin.specs(), &naming));
         }
     }
-    Reply::bare(&document(&active.settings.version, all))
+    Reply::bare(&document(&active.settings.version, &all))
 }
 
 /// What the token of the request may do, if it is one. No use of it is taken.
@@ -74,7 +74,7 @@ fn is_visible(mount: &Mount, acl: Option<&Acl>) -> bool {
 }
 
 /// The whole document.
-pub(super) fn document(version: &str, paths: Map<String, Value>) -> Value {
+pub(super) fn document(version: &str, paths: &Map<String, Value>) -> Value {
     json!({
         "openapi": "3.0.2",
         "info": {
@@ -95,15 +95,14 @@ pub(super) fn paths(mount: &Mount, specs: &[&EndpointSpec], naming: &Naming) -> 
         let path = format!("/{}{}", root.path, template(spec.pattern));
         let path = path.strip_suffix('/').unwrap_or(&path).to_owned();
         let mut item = item(spec, &root, naming);
-        match all.get_mut(&path) {
+        if let Some(Value::Object(there)) = all.get_mut(&path) {
             // Two endpoints share a path when one of them lists.
-            Some(Value::Object(there)) => item.into_iter().for_each(|(key, value)| {
+            for (key, value) in item {
                 there.entry(key).or_insert(value);
-            }),
-            _ => {
-                item.insert("description".to_owned(), json!(spec.about));
-                all.insert(path, Value::Object(item));
             }
+        } else {
+            item.insert("description".to_owned(), json!(spec.about));
+            all.insert(path, Value::Object(item));
         }
     }
     all

@@ -53,10 +53,14 @@ pub(super) struct TuneInput {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct LockoutInput {
-    lockout_threshold: Option<Int>,
-    lockout_duration: Option<Text>,
-    lockout_counter_reset_duration: Option<Text>,
-    lockout_disable: Option<Flag>,
+    #[serde(rename = "lockout_threshold")]
+    threshold: Option<Int>,
+    #[serde(rename = "lockout_duration")]
+    duration: Option<Text>,
+    #[serde(rename = "lockout_counter_reset_duration")]
+    counter_reset: Option<Text>,
+    #[serde(rename = "lockout_disable")]
+    disable: Option<Flag>,
 }
 
 pub(super) async fn read_mount(sys: Arc<Sys>, _: Ctx, input: Named) -> Result<Reply, ApiError> {
@@ -190,12 +194,12 @@ fn change_lockout(entry: &mut MountEntry, given: Map<String, Value>) -> Result<(
         None => Ok(kept),
     };
     let kept = entry.config.user_lockout.unwrap_or_default();
-    let threshold = given.lockout_threshold.map(|threshold| u64::try_from(*threshold)).transpose();
+    let threshold = given.threshold.map(|threshold| u64::try_from(*threshold)).transpose();
     entry.config.user_lockout = Some(UserLockout {
         threshold: threshold.map_err(|_| ApiError::invalid("lockout_threshold cannot be below zero"))?.or(kept.threshold),
-        duration: ttl(given.lockout_duration, kept.duration)?,
-        counter_reset: ttl(given.lockout_counter_reset_duration, kept.counter_reset)?,
-        disable: given.lockout_disable.map(|flag| *flag).or(kept.disable),
+        duration: ttl(given.duration, kept.duration)?,
+        counter_reset: ttl(given.counter_reset, kept.counter_reset)?,
+        disable: given.disable.map(|flag| *flag).or(kept.disable),
     });
     Ok(())
 }

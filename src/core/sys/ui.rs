@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::base::MountPath;
 use crate::core::Active;
-use crate::core::access::{of_token, refused};
+use crate::core::access::{check_origin, of_token, refused};
 use crate::mount::{ApiError, Asked, Class, Ctx, ErrorKind, Named, Nothing, Reply, Table};
 use crate::policy::Acl;
 
@@ -89,6 +89,6 @@ async fn version(sys: Arc<Sys>, _: Ctx, _: Nothing) -> Result<Reply, ApiError> {
 async fn acl_of(active: &Active, asked: &Asked) -> Result<Option<Arc<Acl>>, ApiError> {
     let Some(token) = asked.token.as_ref().filter(|token| !token.expose().is_empty()) else { return Ok(None) };
     let info = active.tokens.find(token.expose()).await.map_err(of_token)?.ok_or_else(refused)?;
-    active.check_origin(&info, asked)?;
+    check_origin(&info, asked)?;
     active.acl_of(&info).await.map(Some)
 }

@@ -56,7 +56,9 @@ pub(super) struct RootInput {
     sts_fallback_regions: Option<CommaList>,
     /// How often a call that may be repeated is; -1: three times.
     max_retries: Option<Int>,
-    /// How users and sessions are named.
+    /// How users and sessions are named: a Go template of `.DisplayName`, `.PolicyName`, `.Type`, `random`, `uuid`,
+    /// `unix_time`, `unix_time_millis`, `truncate`, `truncate_sha256`, `lowercase`, `uppercase`, `replace`, `sha256`, `base64`,
+    /// `hex`, `printf`, `if`, `eq`, `ne`, `and`, `or`, `not`. Federated users have 32 characters, all others 64.
     username_template: Option<Text>,
     /// Role for workload identity.
     role_arn: Option<Text>,
@@ -74,6 +76,8 @@ pub(super) struct RootInput {
     rotation_policy: Option<Text>,
     /// No automated rotation.
     disable_automated_rotation: Option<Flag>,
+    /// Whether the credentials are looked at, which refuses nothing. Default: yes.
+    verify: Option<Flag>,
 }
 
 impl Root {
@@ -156,6 +160,11 @@ impl Default for Root {
 }
 
 impl RootInput {
+    /// Whether the credentials shall be looked at.
+    pub(super) fn verify(&self) -> bool {
+        self.verify.as_ref().is_none_or(|flag| flag.0)
+    }
+
     /// What this request makes of what is stored.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use crate::aws::{Action, Arn, Aws, AwsError};
 use crate::base::time::timeout;
 use crate::base::{Clock, LeaseId};
 
+use super::preflight::Preflight;
 use super::template::Template;
 
 /// The account that something is in.
@@ -41,6 +42,7 @@ struct Learnt {
     /// Told by an ARN before anybody could be asked.
     account: Option<Account>,
     identity_error: Option<String>,
+    preflight: Preflight,
     /// On `Clock::elapsed`: not asked again before.
     ask_again: Option<Duration>,
     /// Leases an action was denied for, with no success between.
@@ -86,6 +88,16 @@ impl Connection {
     /// The account, if it is known without asking.
     pub(super) fn known_account(&self) -> Option<Account> {
         self.learnt().account.clone()
+    }
+
+    /// What a look at the credentials came to.
+    pub(super) fn looked_at(&self, preflight: Preflight) {
+        self.learnt().preflight = preflight;
+    }
+
+    /// What the last look came to.
+    pub(super) fn preflight(&self) -> Preflight {
+        self.learnt().preflight.clone()
     }
 
     /// Why the account is not known.

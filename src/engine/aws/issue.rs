@@ -96,18 +96,23 @@ struct Issue<'a> {
 
 impl Issue<'_> {
     async fn make(&self, pending: &Pending<IamUser>) -> Made {
-        let mut is_marked = self.connection.marks();
+        let wants_marks = self.connection.marks();
+        let mut is_marked = wants_marks;
         loop {
             let wanted = self.wanted(pending, is_marked);
             let not_after = self.patience.not_after;
             let call = || self.aws.create_user(&wanted, not_after);
             let error = match self.patience.create(&wanted.name, call).await {
-                Ok(user) => return Made::User(Box::new(user)),
+                Ok(user) => {
+                    if wants_marks && !is_marked {
+                        self.connection.gives_up_marks();
+                    }
+                    return Made::User(Box::new(user));
+                }
                 Err(error) => error,
             };
             if is_marked && is_of_tags(&error) {
                 is_marked = false;
-                self.connection.gives_up_marks();
                 continue;
             }
             return self.after(pending, &error).await;

@@ -10,6 +10,7 @@ mod document;
 mod issue;
 mod names;
 mod patience;
+mod preflight;
 mod revoke;
 mod role;
 mod role_input;
@@ -23,20 +24,18 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::OnceCell;
 
 use crate::aws::{AwsEnvironment, Outside};
 use crate::barrier::{BarrierError, View};
-use crate::base::time::timeout;
 use crate::base::{Key, Ttl, random};
 use crate::lease::Terms;
 use crate::mount::{ApiError, Ctx, Deps, LeaseCtx, LeaseKinds, Named, Nothing, Plugin, Reply, Table};
 
 use config::{LEASE, LeaseConfig, LeaseInput, ROOT, Root, RootInput};
-use connection::{Account, Connection};
+use connection::Connection;
 use creds::Sts;
 use patience::shown;
 use role::{ROLES, Role};
@@ -112,29 +111,18 @@ impl AwsSecrets {
     }
 
     async fn write_root(self: Arc<Self>, cx: Ctx, input: RootInput) -> Result<Reply, ApiError> {
+        let looks = input.verify();
         let before = self.connection.load_full().and_then(|connection| connection.known_account());
-        {
+        let has_keys = {
             let _turn = self.deps.turns.take(&self.turn(ROOT)).await;
             let root = input.over(self.view.read(ROOT).await?)?;
             self.view.put(ROOT, &root).await?;
-        }
+            !root.uses_chain()
+        };
         self.forget_connection();
         // What could not be ended by the old credentials may be by the new.
         cx.leases().hasten();
-        Ok(Reply::empty().warn_all(self.warnings_on_account(before).await))
-    }
-
-    /// What to tell who may just have moved to another account. Refuses nothing, and takes a second at most (§21.6, §21.9).
-    async fn warnings_on_account(&self, before: Option<Account>) -> Vec<String> {
-        let Some(before) = before else { return Vec::new() };
-        let Ok(connection) = self.connection().await else { return Vec::new() };
-        match timeout(&*self.deps.clock, LOOK, connection.account()).await.flatten() {
-            Some(now) if now != before => vec![format!(
-                "leases of this mount belong to account {} and can only be revoked with credentials of that account",
-                before.id
-            )],
-            _ => Vec::new(),
-        }
+        Ok(Reply::empty().warn_all(if looks { self.look(before, has_keys).await } else { Vec::new() }))
     }
 
     async fn read_lease(self: Arc<Self>, _: Ctx, _: Nothing) -> Result<Reply, ApiError> {
@@ -237,12 +225,10 @@ fn environment(all: &BTreeMap<String, String>) -> AwsEnvironment {
     AwsEnvironment {
         region: named("AWS_REGION"),
         default_region: named("AWS_DEFAULT_REGION"),
+        ca_bundle: named("AWS_CA_BUNDLE"),
         endpoints: ENDPOINTS.iter().filter_map(|name| named(name)).collect(),
     }
 }
-
-/// For a look at new credentials (§21.9).
-const LOOK: Duration = Duration::from_secs(1);
 
 /// Where the credential chain may be led.
 const ENDPOINTS: &[&str] =

@@ -10,6 +10,7 @@ use crate::mount::{ApiError, Ctx, Nothing, Reply};
 
 use super::AwsSecrets;
 use super::connection::Connection;
+use super::preflight::Preflight;
 
 impl AwsSecrets {
     pub(super) fn status(self: Arc<Self>, _: Ctx, _: Nothing) -> Ready<Result<Reply, ApiError>> {
@@ -18,7 +19,7 @@ impl AwsSecrets {
             // Nobody has asked for anything yet.
             None => json!({
                 "account": null, "partition": null, "caller_arn": null, "identity_error": null, "birth_marks": null,
-                "rates": {},
+                "preflight": Preflight::default(), "rates": {},
             }),
         };
         ready(Ok(Reply::data(match shown {
@@ -38,6 +39,7 @@ fn shown(connection: &Connection) -> Value {
         "caller_arn": connection.aws.known_identity().map(|identity| &identity.arn),
         "identity_error": connection.identity_error(),
         "birth_marks": connection.marks(),
+        "preflight": connection.preflight(),
         "rates": rates.collect::<Map<_, _>>(),
     })
 }

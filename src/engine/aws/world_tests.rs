@@ -121,13 +121,16 @@ impl World {
         Self::start(storage, self.root, self.clock, self.sandbox, self.entry).await
     }
 
-    /// Begins an issue of which nobody waits for the end, until a call of it hangs.
-    pub(super) async fn issue_until_it_hangs(&self, path: &str) {
-        let issue = self.issue(path, Value::Null);
-        tokio::select! {
-            _ = issue => panic!("it does not hang"),
-            () = self.sandbox.faults().until_hanging(1) => {}
-        }
+    /// Begins an issue of which nobody waits for the end, until a call of it hangs; none: it does not.
+    pub(super) async fn issue_until_it_hangs(self, path: &str) -> Option<Self> {
+        let hangs = {
+            let issue = self.issue(path, Value::Null);
+            tokio::select! {
+                _ = issue => false,
+                () = self.sandbox.faults().until_hanging(1) => true,
+            }
+        };
+        hangs.then_some(self)
     }
 
     async fn configure(&self) {

@@ -264,10 +264,13 @@ impl World {
         let (users, late) = (self.stage.sandbox.users(), self.stage.sandbox.faults().late());
         let leases = self.store.disk.keys("lease/");
         let tokens = self.store.disk.keys("token/");
-        if users.is_empty() && late == 0 && leases.is_empty() && tokens.len() == self.token_keys {
+        let mounts = self.store.disk.keys("core/gone/");
+        let is_empty = users.is_empty() && leases.is_empty() && mounts.is_empty();
+        if is_empty && late == 0 && tokens.len() == self.token_keys {
             return None;
         }
-        Some(format!("left: users {users:?}, {late} late calls, {leases:?}, {} of tokens {tokens:?}", self.token_keys))
+        let beside = format!("{mounts:?}, {tokens:?} instead of {}", self.token_keys);
+        Some(format!("left: users {users:?}, {late} late calls, {leases:?}, {beside}"))
     }
 
     /// The law does not hold.
