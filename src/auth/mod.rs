@@ -6,10 +6,11 @@ pub mod approle;
 pub mod cidr;
 pub mod token;
 pub mod token_fields;
+pub mod userpass;
 
 use crate::mount::Registry;
 
 /// Adds the auth methods this server comes with.
 pub fn builtin(registry: &mut Registry) {
-    registry.auth::<approle::AppRole>();
+    registry.auth::<approle::AppRole>().auth::<userpass::Userpass>();
 }

@@ -41,6 +41,11 @@ impl Tasks {
         self.tracker.reopen();
     }
 
+    /// Whether somebody waits for all of them to end: long work leaves off where it can go on later.
+    pub fn is_draining(&self) -> bool {
+        self.tracker.is_closed()
+    }
+
     /// How many tasks are running.
     pub fn running(&self) -> usize {
         self.tracker.len()

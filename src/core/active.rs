@@ -169,9 +169,13 @@ impl Active {
 
     async fn tick(&self) {
         keys::watch(self).await;
-        let mounts: Vec<_> = self.routes.load().mounts().cloned().collect();
-        for mount in mounts {
-            mount.plugin.tick().await;
+        let ids: Vec<_> = self.routes.load().mounts().map(|mount| mount.entry.id.clone()).collect();
+        for id in ids {
+            // Held for its own turn only: a mount that goes is not held up by another one's.
+            let mount = self.routes.load().by_id(&id).filter(|mount| mount.entry.is_ready()).cloned();
+            if let Some(mount) = mount {
+                mount.plugin.tick().await;
+            }
         }
     }
 }

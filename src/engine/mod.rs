@@ -12,6 +12,6 @@ use crate::mount::Registry;
 pub fn builtin(registry: &mut Registry) {
     registry.secrets::<aws::AwsSecrets>();
     registry.secrets::<cubbyhole::Cubbyhole>();
-    registry.secrets::<kv::Kv>();
+    registry.secrets::<kv::Kv>().secrets::<kv::v2::KvV2>();
     inert::auth_methods(registry);
 }

@@ -40,6 +40,7 @@ fn answered(answer: Answer) -> Response<Body> {
         (_, true, _) => StatusCode::ACCEPTED,
         (AnswerBody::Nothing, ..) => StatusCode::NO_CONTENT,
         (_, _, true) => StatusCode::NOT_FOUND,
+        (AnswerBody::Raw(raw), ..) if raw.bytes.is_empty() => StatusCode::NO_CONTENT,
         _ => StatusCode::OK,
     };
     match answer.body {

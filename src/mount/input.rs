@@ -1,5 +1,7 @@
 //! From fields to an endpoint's input type.
 
+use std::collections::BTreeSet;
+
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -63,6 +65,25 @@ pub struct Named {
 /// Two inputs of one request: fields that several endpoints share beside their own.
 #[derive(Clone, Debug, Default)]
 pub struct Both<A, B>(pub A, pub B);
+
+/// An input beside the names of all fields that were sent, those that were `null` among them.
+#[derive(Clone, Debug, Default)]
+pub struct Sent<T> {
+    /// What was sent.
+    pub input: T,
+    /// As sent.
+    pub names: BTreeSet<String>,
+}
+
+impl<T: Input> Input for Sent<T> {
+    fn fields() -> Vec<FieldInfo> {
+        T::fields()
+    }
+    fn decode(decoded: Decoded) -> Result<Self, ApiError> {
+        let names = decoded.data.keys().cloned().collect();
+        Ok(Self { input: T::decode(decoded)?, names })
+    }
+}
 
 impl<A: Input, B: Input> Input for Both<A, B> {
     fn fields() -> Vec<FieldInfo> {
@@ -172,6 +193,15 @@ mod tests {
     fn an_error_names_the_field() {
         let error = read(json!({ "ttl": "soon" })).unwrap_err();
         assert!(error.text.starts_with("Field validation failed: error converting input for field \"ttl\": "), "{error}");
+    }
+
+    #[test]
+    fn fields_that_are_null_were_sent() {
+        let Value::Object(data) = json!({ "ttl": null, "on": true }) else { panic!() };
+        let decoded = Decoded { captures: vec![("name", "web".to_owned())], data, is_probe: false };
+        let Sent { input, names } = Sent::<Role>::decode(decoded).unwrap();
+        assert_eq!((input.ttl, input.on), (None, Some(Flag(true))));
+        assert_eq!(names.iter().collect::<Vec<_>>(), ["on", "ttl"]);
     }
 
     #[test]

@@ -164,7 +164,9 @@ impl<P: Send + Sync + 'static> Table<P> {
         };
         let ignored: Vec<String> = ignored;
         let replaced: Vec<String> = replaced;
-        let decoded = Decoded { captures: found.captures, data, is_probe: endpoint.probe.is_some() };
+        // What a write sends was read by its probe already.
+        let is_probe = endpoint.probe.is_some() && wanted == Operation::Update;
+        let decoded = Decoded { captures: found.captures, data, is_probe };
         let mut reply = handler(Arc::clone(plugin), cx, decoded).await?;
         if !matches!(reply.body, Body::Empty | Body::Raw(_)) {
             let ignored: Vec<_> = ignored.iter().filter(|key| !replaced.contains(key)).map(String::as_str).collect();

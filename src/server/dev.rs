@@ -37,10 +37,9 @@ pub(super) async fn prepare(
         admin.write("auth/token/revoke-self", json!({})).await?;
         admin.token = id;
     }
-    if flags.dev_kv_v1 {
-        let body = json!({ "type": "kv", "description": "key/value secret storage", "options": { "version": "1" } });
-        admin.write("sys/mounts/secret", body).await?;
-    }
+    let version = if flags.dev_kv_v1 { "1" } else { "2" };
+    let body = json!({ "type": "kv", "description": "key/value secret storage", "options": { "version": version } });
+    admin.write("sys/mounts/secret", body).await?;
     say(dev_banner(url, None, &unseal_key, &admin.token).expose());
     if flags.dev_aws {
         aws(&admin, background).await?;
@@ -116,7 +115,7 @@ impl Admin<'_> {
             remote: Remote::default(),
             headers: Arc::from([]),
         };
-        match self.core.handle(Request { asked, data }, Ttl::seconds(90)).await {
+        match Box::pin(self.core.handle(Request { asked, data }, Ttl::seconds(90))).await {
             Ok(_) => Ok(()),
             Err(refusal) => Err(format!("{path}: {}", refusal.text.unwrap_or_default())),
         }

@@ -140,5 +140,5 @@ def test_a_refusal_of_aws_leaves_nothing_behind(checked_account, server, vault, 
     with pytest.raises(Exception, match="(?i)nosuchentity|not found|does not exist"):
         aws.generate_credentials("wrong")
     # the user was made before its policy was refused; it goes when the intent ends
-    server.call("PUT", "sys/leases/revoke-prefix/aws/", {"sync": True})
+    server.call("PUT", "sys/leases/revoke-prefix/aws", {"sync": True})
     assert checked_account.lent_users() == []

@@ -119,7 +119,7 @@ impl Active {
 
 /// Sees to it that a mount that goes or moves does, whoever waits for it, or nobody. One task a mount.
 pub(super) fn see_off(active: &Arc<Active>, id: &MountId) {
-    if !active.mounts.take_care(id) {
+    if !active.mounts.leaving.take(id) {
         return;
     }
     let (active, id) = (Arc::clone(active), id.clone());
@@ -129,7 +129,12 @@ pub(super) fn see_off(active: &Arc<Active>, id: &MountId) {
             () = active.shutdown.cancelled() => {}
             () = see_to_its_end(&active, &id) => {}
         }
-        active.mounts.let_go(&id);
+        active.mounts.leaving.leave(&id);
+        // Somebody may have sent it off again, and found it in our care.
+        let leaves = active.routes.load().mounts().any(|mount| mount.entry.id == id && !mount.entry.is_ready());
+        if leaves && !active.shutdown.is_cancelled() {
+            see_off(&active, &id);
+        }
     });
 }
 

@@ -53,8 +53,25 @@ pub(super) struct MountTable {
     back: OnceLock<Back>,
     /// What is published may differ from what is stored.
     is_stale: AtomicBool,
-    /// Mounts whose end somebody sees to. Guards a few ids; who begins or ends that takes it; held for a look-up.
-    leaving: Mutex<HashSet<MountId>>,
+    /// Mounts somebody sees off.
+    leaving: Care,
+    /// Mounts somebody wipes.
+    wiping: Care,
+}
+
+/// Mounts in somebody's care. Guards a few ids; who takes or leaves one into his care; held for a look-up.
+#[derive(Debug, Default)]
+struct Care(Mutex<HashSet<MountId>>);
+
+impl Care {
+    /// Takes a mount into one's care; false: somebody has it.
+    fn take(&self, id: &MountId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone())
+    }
+
+    fn leave(&self, id: &MountId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
 }
 
 impl MountTable {
@@ -65,7 +82,8 @@ impl MountTable {
             migrations: barrier.view("core/migration/"),
             back: OnceLock::new(),
             is_stale: false.into(),
-            leaving: Mutex::default(),
+            leaving: Care::default(),
+            wiping: Care::default(),
         }
     }
 
@@ -84,18 +102,9 @@ impl MountTable {
         self.entries.read_versioned(id.as_str()).await
     }
 
-    /// Takes a mount into one's care; false: somebody has it.
-    fn take_care(&self, id: &MountId) -> bool {
-        self.leaving.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone())
-    }
-
     /// How plugins of the server's own reach it.
     fn back(&self) -> Back {
         self.back.get().cloned().unwrap_or_default()
-    }
-
-    fn let_go(&self, id: &MountId) {
-        self.leaving.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 }
 
@@ -115,7 +124,8 @@ impl Active {
                 let (tokens, policies) = (Arc::clone(&self.tokens), Arc::clone(&self.policies));
                 Ok(mounted(TokenAuth::new(tokens, policies, view.clone(), Arc::new(Methods::new(self.mounts.back())))))
             }
-            (class, kind) => {
+            (class, _) => {
+                let kind = crate::engine::kv::kind_of(entry);
                 let opener = self.registry.opener(class, kind).ok_or_else(|| not_in_catalog(kind))?;
                 opener(view.clone(), self.deps(entry)).await
             }
@@ -145,6 +155,7 @@ impl Active {
             let _one_at_a_time = active.admin.lock().await;
             if active.mounts.is_stale.load(Ordering::Acquire) {
                 active.reload_mounts().await?;
+                resume(&active);
             }
             change(Arc::clone(&active)).await
         });
@@ -155,14 +166,18 @@ impl Active {
     async fn commit_mounts(self: &Arc<Self>, txn: crate::barrier::Txn) -> Result<(), ApiError> {
         let Err(error) = txn.commit().await else { return Ok(()) };
         self.mounts.is_stale.store(true, Ordering::Release);
-        if let Err(unread) = self.reload_mounts().await {
-            tracing::error!(error = %unread, "the table of mounts cannot be read; it is tried again with the next change");
+        match self.reload_mounts().await {
+            // It may be that something goes or moves now.
+            Ok(()) => resume(self),
+            Err(unread) => {
+                tracing::error!(error = %unread, "the table of mounts cannot be read; it is tried again with the next change");
+            }
         }
         Err(error.into())
     }
 }
 
-/// Goes on with what was under way when the server stopped.
+/// Goes on with what is under way, and nobody sees to: when the server stopped, or nobody knew that it had begun.
 pub(super) fn resume(active: &Arc<Active>) {
     let routes = active.routes.load_full();
     for mount in routes.mounts().filter(|mount| !mount.entry.is_ready()) {

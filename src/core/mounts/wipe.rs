@@ -9,8 +9,11 @@ use crate::storage::Page;
 
 use super::{Active, PAGE};
 
-/// Wipes what is left of a mount that is gone, once its last intent is settled. The marker goes last.
+/// Wipes what is left of a mount that is gone, once its last intent is settled. The marker goes last. One task a mount.
 pub(super) fn behind(active: &Arc<Active>, entry: &Arc<MountEntry>) {
+    if !active.mounts.wiping.take(&entry.id) {
+        return;
+    }
     let (active, entry) = (Arc::clone(active), Arc::clone(entry));
     let tasks = active.tasks.clone();
     tasks.spawn(async move {
@@ -18,6 +21,7 @@ pub(super) fn behind(active: &Arc<Active>, entry: &Arc<MountEntry>) {
             () = active.shutdown.cancelled() => {}
             () = until_wiped(&active, &entry) => {}
         }
+        active.mounts.wiping.leave(&entry.id);
     });
 }
 

@@ -1,16 +1,18 @@
-//! The key-value engine (spec `kv.md`). Version 1 keeps one object at a path, in [`v1`]; each version has a file and a prefix
-//! of storage of its own.
+//! The key-value engine (spec `kv.md`). Version 1 keeps one object at a path, in [`v1`]; version 2 keeps versions of it, in
+//! [`v2`]. Each has a prefix of storage of its own. The table of mounts knows one type, `kv`, whose options name the version;
+//! the endpoints differ, so each version is a plugin, and [`kind_of`] says which one opens a mount.
 
 mod v1;
+pub mod v2;
 
 use std::fmt;
 
 use crate::barrier::View;
-use crate::mount::{ApiError, Deps, Plugin, Table};
+use crate::mount::{ApiError, Class, Deps, MountEntry, Plugin, Table};
 
-/// Keeps what it is given.
+/// Keeps what it is given: version 1.
 pub struct Kv {
-    /// What version 1 keeps, at its path as it is: views are prefixes, so that no path leads out of one.
+    /// What it keeps, at its path as it is: views are prefixes, so that no path leads out of one.
     objects: View,
 }
 
@@ -20,8 +22,7 @@ impl Plugin for Kv {
 
     async fn open(view: View, deps: Deps) -> Result<Self, ApiError> {
         match deps.entry.option("version").unwrap_or_default() {
-            "" | "1" => Ok(Self { objects: view.sub("v1/") }),
-            "2" => Err(ApiError::invalid("this server has no version 2 of the kv engine: mount it with options.version \"1\"")),
+            "" | "1" => Ok(Self { objects: view.sub(V1) }),
             other => Err(ApiError::invalid(format!("invalid version provided: {other}"))),
         }
     }
@@ -36,6 +37,17 @@ impl fmt::Debug for Kv {
         f.debug_struct("Kv").finish_non_exhaustive()
     }
 }
+
+/// The name of the plugin that opens a mount: its type, but for version 2 of this engine.
+pub fn kind_of(entry: &MountEntry) -> &str {
+    match (entry.class, entry.kind.as_str(), entry.option("version")) {
+        (Class::Secret, Kv::KIND, Some("2")) => v2::KvV2::KIND,
+        (_, kind, _) => kind,
+    }
+}
+
+/// Where version 1 keeps its objects.
+const V1: &str = "v1/";
 
 #[cfg(test)]
 mod tests;

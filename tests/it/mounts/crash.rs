@@ -32,7 +32,7 @@ where
             world.storage.is_dead()
         };
         let world = world.crash().await;
-        world.live(1800, 30).await;
+        world.live(4000, 50).await;
         assert_eq!(world.users(), [""; 0], "after commit {n}");
         for prefix in ["lease/id/a/", "lease/open/", "core/gone/"] {
             assert_eq!(world.keys(prefix), [""; 0], "{prefix} after commit {n}");
@@ -93,6 +93,7 @@ async fn a_lost_answer_leaves_the_published_table_as_the_stored_one() {
         let _ = world.write("sys/remount", json!({ "from": "a", "to": "b" })).await;
         let _ = world.delete("sys/mounts/b").await;
         let _ = world.write("sys/mounts/c", json!({ "type": "kv" })).await;
+        world.live(60, 10).await;
         let shown = world.read("sys/mounts").await.unwrap()["data"].clone();
         let world = world.crash().await;
         world.live(60, 10).await;

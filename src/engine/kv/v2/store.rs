@@ -1,0 +1,289 @@
+//! The records of a mount, and how they change.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+
+use crate::barrier::{BarrierError, Txn, View};
+use crate::base::turns::Turn;
+use crate::mount::{ApiError, Deps};
+use crate::storage::Version as Stored;
+
+use super::merge::merge;
+use super::record::{Config, Metadata, Version};
+
+/// The storage of a mount.
+#[derive(Clone, Debug)]
+pub(super) struct Store {
+    root: View,
+    meta: View,
+    data: View,
+    deps: Deps,
+}
+
+/// A version that was found.
+pub(super) struct Found {
+    pub(super) metadata: Metadata,
+    pub(super) number: u64,
+    pub(super) version: Version,
+    /// Its object, unless it is deleted or destroyed.
+    pub(super) object: Option<Map<String, Value>>,
+}
+
+/// What a key shall be.
+pub(super) struct Next {
+    pub(super) metadata: Metadata,
+    /// Versions whose objects go.
+    pub(super) without: Vec<u64>,
+}
+
+/// What a write puts.
+pub(super) enum What {
+    /// This object.
+    Object(Map<String, Value>),
+    /// The object of the current version, with this merged into it.
+    Patched(Map<String, Value>),
+}
+
+/// What came of a write.
+pub(super) enum Written {
+    /// A new version.
+    Version(Map<String, Value>),
+    /// Nothing: there is no current version to patch.
+    NoVersion,
+    /// Nothing: the current version is deleted or destroyed.
+    Gone(Map<String, Value>),
+}
+
+impl Store {
+    pub(super) fn new(view: &View, deps: Deps) -> Self {
+        let root = view.sub("v2/");
+        Self { meta: root.sub("meta/"), data: root.sub("data/"), root, deps }
+    }
+
+    pub(super) fn deps(&self) -> &Deps {
+        &self.deps
+    }
+
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.deps.clock.precise()
+    }
+
+    /// What holds for all keys.
+    pub(super) async fn config(&self) -> Result<Config, ApiError> {
+        Ok(self.root.read(CONFIG).await?.unwrap_or_default())
+    }
+
+    /// Changes what holds for all keys.
+    pub(super) async fn change_config(&self, change: impl Fn(&mut Config) + Send + Sync) -> Result<(), ApiError> {
+        let _turn = self.deps.turns.take(self.root.key(CONFIG).as_str()).await;
+        for _ in 0..TRIES {
+            let stored = self.root.read_versioned::<Config>(CONFIG).await?;
+            let mut txn = self.root.txn();
+            expect(&mut txn, &self.root, CONFIG, stored.as_ref().map(|(_, version)| *version));
+            let mut config = stored.map(|(config, _)| config).unwrap_or_default();
+            change(&mut config);
+            txn.put(&self.root, CONFIG, &config)?;
+            if is_committed(txn).await? {
+                return Ok(());
+            }
+        }
+        Err(contended())
+    }
+
+    /// What is known of a key.
+    pub(super) async fn metadata(&self, path: &str) -> Result<Option<Metadata>, ApiError> {
+        Ok(self.meta.read(path).await?)
+    }
+
+    /// Whether a key is known; its versions may all be gone.
+    pub(super) async fn is_known(&self, path: &str) -> Result<bool, ApiError> {
+        Ok(self.meta.exists(path).await?)
+    }
+
+    /// Names below a folder, which is empty or ends in `/`.
+    pub(super) async fn list(&self, folder: &str) -> Result<Vec<String>, ApiError> {
+        Ok(self.meta.list_all(folder).await?)
+    }
+
+    /// A version of a key; zero: the current one, also when it is gone.
+    pub(super) async fn find(&self, path: &str, number: u64) -> Result<Option<Found>, ApiError> {
+        for _ in 0..TRIES {
+            let Some(metadata) = self.metadata(path).await? else { return Ok(None) };
+            let number = if number == 0 { metadata.current } else { number };
+            let Some(version) = metadata.versions.get(&number).cloned() else { return Ok(None) };
+            if version.is_gone(self.now()) {
+                return Ok(Some(Found { metadata, number, version, object: None }));
+            }
+            if let Some(object) = self.data.read(&data_key(&metadata, number)).await? {
+                return Ok(Some(Found { metadata, number, version, object: Some(object) }));
+            }
+            // It was destroyed, or fell off, since the list was read.
+        }
+        Err(ApiError::internal(format!("a version of the key {path:?} is listed, and its object is not there")))
+    }
+
+    /// Writes a version.
+    ///
+    /// # Errors
+    /// 400 when the check-and-set number is another than that of the current version, or is missing and needed.
+    pub(super) async fn write(&self, path: &str, what: &What, cas: Option<i64>) -> Result<Written, ApiError> {
+        let _turn = self.turn(path).await;
+        for _ in 0..TRIES {
+            let stored = self.meta.read_versioned::<Metadata>(path).await?;
+            if stored.is_none() && matches!(what, What::Patched(_)) {
+                return Ok(Written::NoVersion);
+            }
+            let config = self.config().await?;
+            let (mut metadata, at) = match stored {
+                Some((metadata, at)) => (metadata, Some(at)),
+                None => (Metadata::fresh(self.now()), None),
+            };
+            check_cas(&metadata, &config, cas)?;
+            let merged;
+            let object = match what {
+                What::Object(object) => object,
+                What::Patched(patch) => match self.patched(&metadata, patch).await? {
+                    Patched::Object(object) => {
+                        merged = object;
+                        &merged
+                    }
+                    Patched::NoVersion => return Ok(Written::NoVersion),
+                    Patched::Gone(shown) => return Ok(Written::Gone(shown)),
+                    Patched::Changed => continue,
+                },
+            };
+            let without = metadata.add(&config, self.now());
+            let mut txn = self.change_txn(path, at, &metadata, &without)?;
+            txn.put(&self.data, &data_key(&metadata, metadata.current), object)?;
+            if is_committed(txn).await? {
+                let version = metadata.versions.get(&metadata.current).ok_or_else(contended)?;
+                return Ok(Written::Version(metadata.shown_version(metadata.current, version)));
+            }
+        }
+        Err(contended())
+    }
+
+    /// Changes what is known of a key. `change` sees what is stored and says what shall be; `None`: all stays. It is asked again
+    /// when something came in between.
+    pub(super) async fn change<F>(&self, path: &str, change: F) -> Result<(), ApiError>
+    where
+        F: Fn(Option<Metadata>, &Config, DateTime<Utc>) -> Result<Option<Next>, ApiError> + Send + Sync,
+    {
+        let _turn = self.turn(path).await;
+        for _ in 0..TRIES {
+            let (stored, at) = self.meta.read_versioned::<Metadata>(path).await?.unzip();
+            let config = self.config().await?;
+            let Some(next) = change(stored, &config, self.now())? else { return Ok(()) };
+            let txn = self.change_txn(path, at, &next.metadata, &next.without)?;
+            if is_committed(txn).await? {
+                return Ok(());
+            }
+        }
+        Err(contended())
+    }
+
+    /// Removes a key with all its versions, if it is there.
+    pub(super) async fn remove(&self, path: &str) -> Result<(), ApiError> {
+        let _turn = self.turn(path).await;
+        for _ in 0..TRIES {
+            let Some((metadata, at)) = self.meta.read_versioned::<Metadata>(path).await? else { return Ok(()) };
+            let mut txn = self.meta.txn();
+            txn.expect_at(&self.meta, path, at);
+            txn.delete(&self.meta, path);
+            for number in metadata.versions.keys() {
+                txn.delete(&self.data, &data_key(&metadata, *number));
+            }
+            if is_committed(txn).await? {
+                return Ok(());
+            }
+        }
+        Err(contended())
+    }
+
+    /// Adds a key with one version that has this object, to a batch.
+    pub(super) fn put_first(&self, txn: &mut Txn, path: &str, object: &serde_json::value::RawValue) -> Result<(), BarrierError> {
+        let mut metadata = Metadata::fresh(self.now());
+        metadata.add(&Config { max_versions: 1, ..Config::default() }, metadata.created);
+        txn.expect_absent(&self.meta, path);
+        txn.put(&self.data, &data_key(&metadata, metadata.current), object)?;
+        txn.put(&self.meta, path, &metadata)?;
+        Ok(())
+    }
+
+    /// The object of the current version with a patch merged into it.
+    async fn patched(&self, metadata: &Metadata, patch: &Map<String, Value>) -> Result<Patched, ApiError> {
+        let Some(version) = metadata.versions.get(&metadata.current) else { return Ok(Patched::NoVersion) };
+        if version.is_gone(self.now()) {
+            return Ok(Patched::Gone(metadata.shown_version(metadata.current, version)));
+        }
+        let Some(mut object) = self.data.read(&data_key(metadata, metadata.current)).await? else { return Ok(Patched::Changed) };
+        merge(&mut object, patch);
+        Ok(Patched::Object(object))
+    }
+
+    fn change_txn(&self, path: &str, at: Option<Stored>, metadata: &Metadata, without: &[u64]) -> Result<Txn, ApiError> {
+        let mut txn = self.meta.txn();
+        expect(&mut txn, &self.meta, path, at);
+        txn.put(&self.meta, path, metadata)?;
+        for number in without {
+            txn.delete(&self.data, &data_key(metadata, *number));
+        }
+        Ok(txn)
+    }
+
+    async fn turn(&self, path: &str) -> Turn {
+        Arc::clone(&self.deps.turns).take(self.meta.key(path).as_str()).await
+    }
+}
+
+enum Patched {
+    Object(Map<String, Value>),
+    NoVersion,
+    Gone(Map<String, Value>),
+    /// Another node came in between.
+    Changed,
+}
+
+fn check_cas(metadata: &Metadata, config: &Config, cas: Option<i64>) -> Result<(), ApiError> {
+    match cas {
+        Some(cas) if u64::try_from(cas) == Ok(metadata.current) => Ok(()),
+        Some(_) => Err(ApiError::invalid("check-and-set parameter did not match the current version")),
+        None if config.cas_required || metadata.cas_required => {
+            Err(ApiError::invalid("check-and-set parameter required for this call"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn expect(txn: &mut Txn, view: &View, key: &str, at: Option<Stored>) {
+    match at {
+        Some(version) => txn.expect_at(view, key, version),
+        None => txn.expect_absent(view, key),
+    };
+}
+
+/// False: something came in between, and nothing was written.
+async fn is_committed(txn: Txn) -> Result<bool, ApiError> {
+    match txn.commit().await {
+        Ok(()) => Ok(true),
+        Err(error) if error.is_conflict() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Where the object of a version lies.
+fn data_key(metadata: &Metadata, number: u64) -> String {
+    format!("{}/{number:016x}", metadata.id)
+}
+
+fn contended() -> ApiError {
+    ApiError::internal("the key changed under every attempt")
+}
+
+const CONFIG: &str = "config";
+
+/// How often a batch is tried when what it was decided on has changed, or a read of two records that do not go together. Who
+/// changes a key has its turn, so this is about other nodes, and readers.
+const TRIES: usize = 8;
