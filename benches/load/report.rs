@@ -119,7 +119,9 @@ impl Table {
     fn print(&self) {
         let head: Vec<String> = self.head.iter().map(|&cell| cell.to_owned()).collect();
         let all = || std::iter::once(&head).chain(&self.lines);
-        let width = |column| all().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0).max(3);
+        let width = |column: usize| {
+            all().filter_map(|line| line.get(column)).map(|cell: &String| cell.chars().count()).max().unwrap_or(0).max(3)
+        };
         let widths: Vec<usize> = (0..head.len()).map(width).collect();
         for (number, line) in all().enumerate() {
             say(&joined(line.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
