@@ -75,8 +75,6 @@ pub struct Bounds<'a> {
     pub limits: &'a ListenerLimits,
     /// Ends the wait for a body.
     pub clock: &'a dyn Clock,
-    /// Somebody looks at headers: they are copied then.
-    pub hears_headers: bool,
 }
 
 /// A request for the core; `None` when its method is none for it.
@@ -118,11 +116,11 @@ pub async fn request(
         }
         Verb::Head | Verb::Other => return Ok(None),
     };
-    Ok(Some(Request { asked: asked(path, operation, parts, bounds)?, data }))
+    Ok(Some(Request { asked: asked(path, operation, parts)?, data }))
 }
 
 /// All of a request but its data.
-pub(super) fn asked(path: ApiPath, operation: Operation, parts: &Parts, bounds: Bounds<'_>) -> Result<Asked, Refusal> {
+pub(super) fn asked(path: ApiPath, operation: Operation, parts: &Parts) -> Result<Asked, Refusal> {
     let headers = &parts.headers;
     check_override(headers)?;
     check_mfa(headers)?;
@@ -133,7 +131,7 @@ pub(super) fn asked(path: ApiPath, operation: Operation, parts: &Parts, bounds: 
         token: token(headers)?,
         wrap_ttl: wrap_ttl(headers)?,
         remote: remote(parts),
-        headers: if bounds.hears_headers { others(headers) } else { Arc::default() },
+        headers: others(headers),
     })
 }
 
@@ -281,10 +279,12 @@ fn remote(parts: &Parts) -> Remote {
 }
 
 /// The headers that plugins and the audit log may see.
-fn others(headers: &HeaderMap) -> Arc<[(String, Vec<String>)]> {
-    let value = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let shown = headers.keys().filter(|name| !HIDDEN.contains(name));
-    shown.map(|name| (name.as_str().to_owned(), headers.get_all(name).iter().map(value).collect())).collect()
+fn others(headers: &HeaderMap) -> Arc<HeaderMap> {
+    let mut shown = headers.clone();
+    for name in HIDDEN {
+        shown.remove(name);
+    }
+    Arc::new(shown)
 }
 
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
