@@ -1,5 +1,6 @@
 //! Keep-alive connections that ask, wait and ask again.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -115,13 +116,13 @@ impl<'a> Load<'a> {
         Ok(Self { lanes })
     }
 
-    /// Lets all connections ask for `time`; the waits, unordered. An answer that is no success ends it.
-    pub(crate) async fn run(&mut self, time: Duration) -> Result<Vec<Duration>, Failed> {
-        let end = Instant::now() + time;
+    /// Lets all connections ask; an answer that is no success ends it.
+    pub(crate) async fn run(&mut self, until: &Until<'_>) -> Result<Ran, Failed> {
+        let began = Instant::now();
         let lanes = self.lanes.iter_mut().map(async |(connection, script, last)| {
             let mut waits = Vec::new();
             let mut sent = Instant::now();
-            while sent < end {
+            while until.goes_on(sent - began, waits.len()) {
                 let reply = connection.ask(&script(last.as_ref())).await?;
                 let answered = Instant::now();
                 if !reply.is_ok() {
@@ -133,7 +134,55 @@ impl<'a> Load<'a> {
             }
             Ok(waits)
         });
-        Ok(try_join_all(lanes).await?.concat())
+        let waits = try_join_all(lanes).await?;
+        Ok(Ran { waits, took: began.elapsed() })
+    }
+}
+
+/// When a connection has asked enough.
+pub(crate) struct Until<'a> {
+    time: Duration,
+    times: usize,
+    told: Option<&'a Cell<bool>>,
+}
+
+impl<'a> Until<'a> {
+    /// So much time has passed.
+    pub(crate) fn time(time: Duration) -> Self {
+        Self { time, times: usize::MAX, told: None }
+    }
+
+    /// It has asked as many times.
+    pub(crate) fn times(times: usize) -> Self {
+        Self { time: LONGEST, times, told: None }
+    }
+
+    /// It is told, or so much time has passed.
+    pub(crate) fn told(told: &'a Cell<bool>, time: Duration) -> Self {
+        Self { time, times: usize::MAX, told: Some(told) }
+    }
+
+    fn goes_on(&self, passed: Duration, asked: usize) -> bool {
+        passed < self.time && asked < self.times && !self.told.is_some_and(Cell::get)
+    }
+}
+
+/// What a load has seen.
+pub(crate) struct Ran {
+    /// Of each connection, in order.
+    pub(crate) waits: Vec<Vec<Duration>>,
+    pub(crate) took: Duration,
+}
+
+impl Ran {
+    /// How many answers there were.
+    pub(crate) fn count(&self) -> usize {
+        self.waits.iter().map(Vec::len).sum()
+    }
+
+    /// The longest wait of all.
+    pub(crate) fn longest(&self) -> Duration {
+        self.waits.iter().flatten().max().copied().unwrap_or_default()
     }
 }
 
@@ -161,3 +210,6 @@ impl Operator {
         if reply.is_ok() { Ok(reply) } else { Err(format!("{method} {path}: {}", failure(&reply)).into()) }
     }
 }
+
+/// No load goes on longer.
+const LONGEST: Duration = Duration::from_mins(30);

@@ -25,12 +25,17 @@ impl Cores {
 
     /// Runs `start` on the server's core: a process started inside stays there.
     pub(crate) fn for_server<T>(&self, start: impl FnOnce() -> Result<T, Failed>) -> Result<T, Failed> {
-        if let Some((server, _)) = self.split {
-            sched_setaffinity(None, &only(server))?;
-        }
+        let Some((server, _)) = self.split else { return start() };
+        let before = sched_getaffinity(None)?;
+        sched_setaffinity(None, &only(server))?;
         let started = start();
-        sched_setaffinity(None, &self.all)?;
+        sched_setaffinity(None, &before)?;
         started
+    }
+
+    /// Lets this thread run anywhere again.
+    pub(crate) fn take_all(&self) -> Result<(), Failed> {
+        Ok(sched_setaffinity(None, &self.all)?)
     }
 
     /// Moves this thread to the core that loads.

@@ -1,128 +1,193 @@
-//! What was measured, and the table of it.
+//! What was measured, in tables of Markdown.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
-use crate::Plan;
-use crate::cores::Cores;
-use crate::rows::Row;
+use crate::Failed;
+use crate::client::{Load, Ran, Script, Until};
+use crate::server::Server;
 
-/// One row in one round.
+/// One kind of work in one round.
 pub(crate) struct Measured {
-    per_second: f64,
-    p50: Duration,
-    p99: Duration,
-    cpu_per_operation: Duration,
+    pub(crate) per_second: f64,
+    pub(crate) p50: Duration,
+    pub(crate) p99: Duration,
+    pub(crate) cpu: Duration,
 }
 
 impl Measured {
-    pub(crate) fn new(mut waits: Vec<Duration>, cpu: Duration, time: Duration) -> Self {
+    /// What a load took of a server that used `cpu` meanwhile.
+    pub(crate) fn new(ran: &Ran, cpu: Duration) -> Self {
+        let mut waits = ran.waits.concat();
         waits.sort_unstable();
         let at = |part: usize| waits.get(waits.len() * part / 100).copied().unwrap_or_default();
         let operations = u32::try_from(waits.len()).unwrap_or(u32::MAX).max(1);
-        Self {
-            per_second: f64::from(operations) / time.as_secs_f64(),
-            p50: at(50),
-            p99: at(99),
-            cpu_per_operation: cpu / operations,
-        }
+        Self { per_second: f64::from(operations) / ran.took.as_secs_f64(), p50: at(50), p99: at(99), cpu: cpu / operations }
+    }
+
+    /// Some time of load, after a moment in which caches and connections come to rest.
+    pub(crate) async fn turn(server: &Server, scripts: &mut [Script], time: Duration) -> Result<Self, Failed> {
+        let mut load = Load::connect(server.address(), scripts).await?;
+        load.run(&Until::time(time.mul_f64(WARM_UP))).await?;
+        Self::of(server, &mut load, &Until::time(time)).await
+    }
+
+    /// A load without such a moment.
+    pub(crate) async fn of(server: &Server, load: &mut Load<'_>, until: &Until<'_>) -> Result<Self, Failed> {
+        let before = server.cpu()?;
+        let ran = load.run(until).await?;
+        Ok(Self::new(&ran, server.cpu()?.saturating_sub(before)))
     }
 }
 
-/// All of one run.
+/// What a run has said so far.
+#[derive(Default)]
 pub(crate) struct Report {
-    turn: Duration,
-    rounds: usize,
-    connections: usize,
-    store: PathBuf,
-    split: bool,
-    started: Duration,
-    resident: u64,
-    bare: Vec<Measured>,
-    rows: Vec<(&'static Row, Vec<Measured>)>,
-    failed: Vec<(&'static str, String)>,
+    measured: usize,
+    missing: Vec<String>,
 }
 
 impl Report {
-    pub(crate) fn new(plan: &Plan, cores: &Cores) -> Self {
-        Self {
-            turn: plan.turn,
-            rounds: plan.rounds,
-            connections: plan.connections,
-            store: plan.store.clone(),
-            split: cores.are_split(),
-            started: Duration::ZERO,
-            resident: 0,
-            bare: vec![],
-            rows: vec![],
-            failed: vec![],
+    /// The machine, for whoever compares.
+    pub(crate) fn begin(&self) {
+        let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        say(&format!("Measured on {cores} cores of {}, Linux {}.", model.trim_start_matches(['\t', ' ', ':']), kernel.trim()));
+    }
+
+    /// A headline and how it was measured.
+    pub(crate) fn section(&self, title: &str, how: &str) {
+        say(&format!("\n### {title}\n\n{how}\n"));
+    }
+
+    /// Shows a table; each line of it was measured.
+    pub(crate) fn table(&mut self, table: &Table) {
+        self.measured += table.lines.len();
+        table.print();
+    }
+
+    /// A sentence below a table.
+    pub(crate) fn remark(&self, text: &str) {
+        say(&format!("\n{text}"));
+    }
+
+    /// Something could not be measured.
+    pub(crate) fn cannot(&mut self, what: &str, why: &str) {
+        let text = format!("{what}: not measured: {}", why.split_whitespace().collect::<Vec<_>>().join(" "));
+        if !self.missing.contains(&text) {
+            self.missing.push(text);
         }
     }
 
-    pub(crate) fn started(&mut self, after: Duration) {
-        self.started = after;
+    /// Says what is missing, and counts. Whether nothing is missing.
+    pub(crate) fn end(&self) -> bool {
+        say("");
+        self.missing.iter().for_each(|text| say(text));
+        say(&format!("load: {} rows measured, {} not", self.measured, self.missing.len()));
+        self.missing.is_empty()
+    }
+}
+
+/// Lines under a head.
+pub(crate) struct Table {
+    head: Vec<&'static str>,
+    lines: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(crate) fn new(head: &[&'static str]) -> Self {
+        Self { head: head.to_vec(), lines: vec![] }
     }
 
-    pub(crate) fn ended(&mut self, resident: u64) {
-        self.resident = resident;
+    /// A table of single facts beside what is asked of them.
+    pub(crate) fn of_facts() -> Self {
+        Self::new(&["What", "Measured", "Must", "Reach", "Peer"])
     }
 
-    pub(crate) fn bare(&mut self, measured: Measured) {
-        self.bare.push(measured);
+    pub(crate) fn line(&mut self, cells: Vec<String>) {
+        self.lines.push(cells);
     }
 
-    pub(crate) fn row(&mut self, row: &'static Row, measured: Measured) {
-        match self.rows.iter_mut().find(|(known, _)| known.name == row.name) {
-            Some((_, all)) => all.push(measured),
-            None => self.rows.push((row, vec![measured])),
-        }
+    /// A line of [`Table::of_facts`]; `asked`: must, reach for, the peer.
+    pub(crate) fn fact(&mut self, what: &str, measured: String, asked: [&str; 3]) {
+        self.line([what.to_owned(), measured].into_iter().chain(asked.map(str::to_owned)).collect());
     }
 
-    pub(crate) fn cannot(&mut self, row: &'static Row, why: &str) {
-        if !self.failed.iter().any(|(name, _)| *name == row.name) {
-            self.failed.push((row.name, why.to_owned()));
-        }
-    }
-
-    pub(crate) fn print(&self) {
-        let (turn, rounds, store) = (self.turn.as_secs_f64(), self.rounds, self.store.display());
-        let connections = self.connections;
-        say(&format!("{rounds} rounds of {turn} s a row, {connections} connections, store in {store}"));
-        if !self.split {
-            say("one core only: server and load share it, rates mean little");
-        }
-        let (started, resident) = (self.started.as_secs_f64() * 1e3, self.resident >> 20);
-        say(&format!("listening after {started:.1} ms, {resident} MiB resident at the end\n"));
-        say(&format!(
-            "{:<26}{:>10}{:>10}{:>10}{:>10}{:>8}{:>8}{:>8}",
-            "row", "ops/s", "p50 µs", "p99 µs", "CPU µs", "C", "must", "reach"
-        ));
-        let ceiling = median(&self.bare, |one| one.cpu_per_operation.as_secs_f64());
-        line("bare", &self.bare, ceiling, None);
-        for (row, all) in &self.rows {
-            line(row.name, all, ceiling, row.target);
-        }
-        for (name, why) in &self.failed {
-            say(&format!("{name:<26}not measured: {why}"));
+    fn print(&self) {
+        let head: Vec<String> = self.head.iter().map(|&cell| cell.to_owned()).collect();
+        let all = || std::iter::once(&head).chain(&self.lines);
+        let width = |column| all().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0).max(3);
+        let widths: Vec<usize> = (0..head.len()).map(width).collect();
+        for (number, line) in all().enumerate() {
+            say(&joined(line.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
+                if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+            })));
+            if number == 0 {
+                say(&joined(widths.iter().enumerate().map(|(column, &width)| {
+                    if column == 0 { "-".repeat(width) } else { format!("{}:", "-".repeat(width - 1)) }
+                })));
+            }
         }
     }
 }
 
-fn line(name: &str, all: &[Measured], ceiling: f64, target: Option<(f64, f64)>) {
-    let rate = median(all, |one| one.per_second);
-    let micros = |of: fn(&Measured) -> Duration| median(all, |one| of(one).as_secs_f64() * 1e6);
-    let (p50, p99, cpu) = (micros(|one| one.p50), micros(|one| one.p99), micros(|one| one.cpu_per_operation));
-    let times = cpu / 1e6 / ceiling;
-    let (must, reach) = target.map_or_else(Default::default, |(must, reach)| (must.to_string(), reach.to_string()));
-    say(&format!("{name:<26}{rate:>10.0}{p50:>10.0}{p99:>10.0}{cpu:>10.1}{times:>8.2}{must:>8}{reach:>8}"));
+fn joined(cells: impl Iterator<Item = String>) -> String {
+    format!("| {} |", cells.collect::<Vec<_>>().join(" | "))
 }
 
 /// The middle one; of an even number the upper.
-fn median(all: &[Measured], of: impl Fn(&Measured) -> f64) -> f64 {
+pub(crate) fn median<T>(all: &[T], of: impl Fn(&T) -> f64) -> f64 {
     let mut values: Vec<_> = all.iter().map(of).collect();
     values.sort_unstable_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// The middle one of durations, in milliseconds.
+pub(crate) fn median_ms(all: &[Duration]) -> f64 {
+    median(all, |time| time.as_secs_f64() * 1e3)
+}
+
+/// The longest of durations, in milliseconds.
+pub(crate) fn longest_ms(all: &[Duration]) -> f64 {
+    all.iter().max().map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
+}
+
+/// How a number of something stands to what it must be and what we reach for; less is better.
+pub(crate) fn verdict(value: f64, (must, reach): (f64, f64)) -> &'static str {
+    match value {
+        value if value <= reach => "reached",
+        value if value <= must => "met",
+        _ => "missed",
+    }
+}
+
+/// Bytes as megabytes of 2^20.
+pub(crate) fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", mib_of(bytes))
+}
+
+/// The same as a number.
+#[expect(clippy::cast_precision_loss, reason = "shown with one digit behind the point")]
+pub(crate) fn mib_of(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+/// `part` of so many, in the unit of `part`.
+#[expect(clippy::cast_precision_loss, reason = "shown with few digits")]
+pub(crate) fn each(part: f64, of: usize) -> f64 {
+    part / of as f64
+}
+
+/// Space that the files in a folder take.
+pub(crate) fn size_of(folder: &Path) -> Result<u64, Failed> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder)? {
+        bytes += entry?.metadata()?.len();
+    }
+    Ok(bytes)
 }
 
 /// One line of output.
@@ -130,3 +195,6 @@ pub(crate) fn say(text: &str) {
     // Who closed the pipe does not want to know.
     let _ = writeln!(std::io::stdout(), "{text}");
 }
+
+/// Part of a turn that goes by before it is measured.
+const WARM_UP: f64 = 0.2;

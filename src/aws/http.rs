@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -63,14 +63,13 @@ type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 impl Wire {
     /// Trusts the authorities of the operating system, and those of a file.
     pub(super) fn new(clock: Arc<dyn Clock>, ca_bundle: Option<&str>) -> Result<Self, String> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let mut roots = Arc::clone(&AUTHORITIES);
         if let Some(file) = ca_bundle {
             let bad = |error: &dyn fmt::Display| format!("AWS_CA_BUNDLE: {file}: {error}");
             let certificates = CertificateDer::pem_file_iter(file).map_err(|error| bad(&error))?;
             for certificate in certificates {
                 let certificate = certificate.map_err(|error| bad(&error))?;
-                roots.add(certificate).map_err(|error| bad(&error))?;
+                Arc::make_mut(&mut roots).add(certificate).map_err(|error| bad(&error))?;
             }
         }
         let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -246,6 +245,13 @@ fn reasons(error: &(dyn std::error::Error + 'static)) -> String {
     }
     text
 }
+
+/// Authorities of the operating system, read once: to read them takes milliseconds, and each mount has a way to AWS.
+static AUTHORITIES: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    Arc::new(roots)
+});
 
 /// To connect (`aws-secrets-engine.md` §21).
 const CONNECT: Duration = Duration::from_secs(2);

@@ -1,6 +1,6 @@
 //! The command line: a client of the server's HTTP API, and nothing else (spec `cli.md`).
 //!
-//! [`run`] takes the words of the call, finds the command in the tables of [`command`], reads its flags and runs it.
+//! [`run`] takes the words of the call, finds the command in the tables of `command`, reads its flags and runs it.
 //! Everything of the outside comes in through [`Io`]. `server` is composed elsewhere and comes in as a hook.
 
 mod client;

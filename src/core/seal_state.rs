@@ -76,6 +76,11 @@ impl Core {
         })
     }
 
+    /// Whether anybody looks at the headers of requests: audit devices do.
+    pub fn hears_headers(&self) -> bool {
+        self.state.load().as_ref().is_some_and(|active| active.audit.is_enabled())
+    }
+
     /// What holds while unsealed.
     pub fn active(&self) -> Option<Arc<Active>> {
         self.state.load_full()

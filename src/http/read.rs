@@ -64,6 +64,8 @@ impl Verb {
 pub(super) struct Bounds<'a> {
     pub(super) limits: &'a ListenerLimits,
     pub(super) clock: &'a dyn Clock,
+    /// Somebody looks at headers: they are copied then.
+    pub(super) hears_headers: bool,
 }
 
 /// A request for the core; `None` when its method is none for it.
@@ -102,11 +104,11 @@ pub(super) async fn request(
         }
         Verb::Head | Verb::Other => return Ok(None),
     };
-    Ok(Some(Request { asked: asked(path, operation, parts)?, data }))
+    Ok(Some(Request { asked: asked(path, operation, parts, bounds)?, data }))
 }
 
 /// All of a request but its data.
-pub(super) fn asked(path: ApiPath, operation: Operation, parts: &Parts) -> Result<Asked, Refusal> {
+pub(super) fn asked(path: ApiPath, operation: Operation, parts: &Parts, bounds: Bounds<'_>) -> Result<Asked, Refusal> {
     let headers = &parts.headers;
     check_override(headers)?;
     check_mfa(headers)?;
@@ -117,7 +119,7 @@ pub(super) fn asked(path: ApiPath, operation: Operation, parts: &Parts) -> Resul
         token: token(headers)?,
         wrap_ttl: wrap_ttl(headers)?,
         remote: remote(parts),
-        headers: others(headers),
+        headers: if bounds.hears_headers { others(headers) } else { Arc::default() },
     })
 }
 

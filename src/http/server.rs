@@ -84,7 +84,7 @@ impl Server {
 
     async fn api(&self, path: ApiPath, parts: &Parts, body: Body) -> Result<Response<Body>, Refusal> {
         let limits = ConnectInfo::of(&parts.extensions).map_or(&self.0.limits, |info| &*info.limits);
-        let bounds = Bounds { limits, clock: &**self.0.core.clock() };
+        let bounds = Bounds { limits, clock: &**self.0.core.clock(), hears_headers: self.0.core.hears_headers() };
         let verb = Verb::of(parts)?;
         if verb != Verb::Help
             && let Some(endpoint) = Endpoint::of(path.as_str())

@@ -42,7 +42,7 @@ pub struct Asked {
     pub wrap_ttl: Option<Ttl>,
     /// Where it came from.
     pub remote: Remote,
-    /// Its headers, names in lower case, without token and authorization.
+    /// Its headers, names in lower case, without token and authorization; none while nobody looks at them.
     pub headers: Arc<[(String, Vec<String>)]>,
 }
 

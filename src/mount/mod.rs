@@ -23,7 +23,7 @@ pub use input::{Both, FieldInfo, Input, Named, Nothing, Sent, Whole};
 pub use kinds::{LeaseCtx, LeaseKinds};
 pub use message::{
     Alias, Along, Asked, Body, Caller, Creation, Ctx, Grant, GrantType, Origin, Raw, Remote, Renewed, Reply, Request, TokenReply,
-    WrapInfo,
+    WrapInfo, Writes,
 };
 pub use pattern::{Captures, Pattern, is_name};
 pub use plugin::{Deps, Mounted, Opener, Plugin, Registry, TokenRenewal, mounted};

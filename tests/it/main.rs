@@ -6,6 +6,7 @@ mod cli;
 mod edge;
 mod fuzz_hcl;
 mod fuzz_shares;
+mod law;
 mod lease;
 mod listen;
 mod mounts;

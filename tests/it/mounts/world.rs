@@ -127,6 +127,7 @@ impl Lender {
         Ok(self.view.read(&input.name).await?.map_or_else(Reply::empty, Reply::data))
     }
 
+    #[expect(clippy::unused_async, reason = "the form every handler has")]
     async fn take_back(self: Arc<Self>, _: LeaseCtx, user: User) -> Result<Revoked, RevokeError> {
         let mut state = self.process.alive()?.state();
         if state.refuses {
@@ -159,6 +160,7 @@ impl Plugin for Versioned {
 }
 
 impl Versioned {
+    #[expect(clippy::unused_async, reason = "the form every handler has")]
     async fn show(self: Arc<Self>, _: Ctx, _: Nothing) -> Result<Reply, ApiError> {
         Ok(Reply::data(Map::from_iter([("version".to_owned(), Value::from(self.version.as_str()))])))
     }
@@ -181,6 +183,7 @@ impl Plugin for Gate {
 }
 
 impl Gate {
+    #[expect(clippy::unused_async, reason = "the form every handler has")]
     async fn login(self: Arc<Self>, _: Ctx, _: Nothing) -> Result<Reply, ApiError> {
         let policies = vec!["lending".to_owned()];
         Ok(Reply::login(Grant { policies, ttl: Ttl::hours(2), renewable: true, ..Grant::default() }))

@@ -1,0 +1,15 @@
+//! The law: nothing is issued that could be forgotten.
+//!
+//! A whole server over storage in memory against the stand-in for AWS. Whatever goes wrong, wherever, with a kill or
+//! without: once everything has ended the account has no users and storage no leases and no tokens but the root token, and
+//! no client ever held a credential without a lease that shows it.
+
+mod calls;
+mod client;
+mod clock;
+mod commits;
+mod operation;
+mod pairs;
+mod stage;
+mod store;
+mod world;
