@@ -49,29 +49,10 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// The machine, for whoever compares.
-    pub(crate) fn begin(&self) {
-        let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        say(&format!("Measured on {cores} cores of {}, Linux {}.", model.trim_start_matches(['\t', ' ', ':']), kernel.trim()));
-    }
-
-    /// A headline and how it was measured.
-    pub(crate) fn section(&self, title: &str, how: &str) {
-        say(&format!("\n### {title}\n\n{how}\n"));
-    }
-
     /// Shows a table; each line of it was measured.
     pub(crate) fn table(&mut self, table: &Table) {
         self.measured += table.lines.len();
         table.print();
-    }
-
-    /// A sentence below a table.
-    pub(crate) fn remark(&self, text: &str) {
-        say(&format!("\n{text}"));
     }
 
     /// Something could not be measured.
@@ -119,7 +100,9 @@ impl Table {
     fn print(&self) {
         let head: Vec<String> = self.head.iter().map(|&cell| cell.to_owned()).collect();
         let all = || std::iter::once(&head).chain(&self.lines);
-        let width = |column| all().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0).max(3);
+        let width = |column: usize| {
+            all().filter_map(|line| line.get(column)).map(|cell: &String| cell.chars().count()).max().unwrap_or(0).max(3)
+        };
         let widths: Vec<usize> = (0..head.len()).map(width).collect();
         for (number, line) in all().enumerate() {
             say(&joined(line.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
@@ -188,6 +171,20 @@ pub(crate) fn size_of(folder: &Path) -> Result<u64, Failed> {
         bytes += entry?.metadata()?.len();
     }
     Ok(bytes)
+}
+
+/// The machine, for whoever compares.
+pub(crate) fn machine() {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    say(&format!("Measured on {cores} cores of {}, Linux {}.", model.trim_start_matches(['\t', ' ', ':']), kernel.trim()));
+}
+
+/// A headline and how it was measured.
+pub(crate) fn section(title: &str, how: &str) {
+    say(&format!("\n### {title}\n\n{how}\n"));
 }
 
 /// One line of output.
