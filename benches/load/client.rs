@@ -175,11 +175,6 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    /// How many answers there were.
-    pub(crate) fn count(&self) -> usize {
-        self.waits.iter().map(Vec::len).sum()
-    }
-
     /// The longest wait of all.
     pub(crate) fn longest(&self) -> Duration {
         self.waits.iter().flatten().max().copied().unwrap_or_default()

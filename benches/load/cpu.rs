@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::client::Operator;
 use crate::options::Options;
-use crate::report::{Measured, Report, Table, median, verdict};
+use crate::report::{Measured, Report, Table, median, section, verdict};
 use crate::rows::{self, Row};
 use crate::server::{Launcher, Server};
 use crate::world::{self, World};
@@ -91,7 +91,7 @@ fn show(options: &Options, report: &mut Report, ceiling: &[Measured], all: &[Res
         options.connections,
         options.store.display()
     );
-    report.section("CPU time of single operations", &how);
+    section("CPU time of single operations", &how);
     let mut table = Table::new(&[
         "Work",
         "CPU µs",

@@ -6,7 +6,7 @@ use crate::Failed;
 use crate::client::Script;
 use crate::flush::{Flush, file_system};
 use crate::options::Options;
-use crate::report::{Measured, Report, Table, median, verdict};
+use crate::report::{Measured, Report, Table, median, say, section, verdict};
 use crate::rows;
 use crate::server::{Launcher, Server};
 use crate::world::World;
@@ -23,7 +23,13 @@ struct Work {
 
 const ALL: [Work; 4] = [
     Work { name: "kv1-write", peer: 955.0, must: 10.0, reach: 20.0, script: rows::kv1_write },
-    Work { name: "token-create-revoke", peer: 274.0, must: 15.0, reach: 20.0, script: rows::create_and_revoke },
+    Work {
+        name: "token-create-revoke",
+        peer: 274.0,
+        must: 15.0,
+        reach: 20.0,
+        script: |world, lane| Ok(rows::create_and_revoke(world.token(lane))),
+    },
     Work { name: "approle-login", peer: 462.0, must: 12.0, reach: 20.0, script: |world, _| Ok(rows::login(world.login()?)) },
     Work { name: "mixed", peer: 1007.0, must: 6.0, reach: 9.0, script: rows::mixed },
 ];
@@ -51,7 +57,7 @@ pub(crate) async fn measure(options: &Options, launcher: &Launcher<'_>, report: 
         }
     }
     let flush = Flush::median(&flushes);
-    head(options, report, flush)?;
+    head(options, flush)?;
     let mut table =
         Table::new(&["Work", "connections", "op/s", "p50 ms", "p99 ms", "peer here", "× peer", "must", "reach", "", "CPU µs"]);
     for ((work, connections), results) in cases().zip(&all).filter(|(_, results)| !results.is_empty()) {
@@ -69,7 +75,7 @@ async fn turn(work: &Work, connections: usize, world: &World, server: &Server, t
     Measured::turn(server, &mut scripts?, time).await
 }
 
-fn head(options: &Options, report: &Report, flush: Flush) -> Result<(), Failed> {
+fn head(options: &Options, flush: Flush) -> Result<(), Failed> {
     let kind = file_system(&options.disk)?;
     let warning = if kind == "tmpfs" { " This is no disk: the figures are not durable ones." } else { "" };
     let how = format!(
@@ -81,7 +87,7 @@ fn head(options: &Options, report: &Report, flush: Flush) -> Result<(), Failed> 
         flush.per_second,
         options.rounds,
     );
-    report.section("Durable work on a disk", &how);
+    section("Durable work on a disk", &how);
     Ok(())
 }
 
@@ -109,7 +115,7 @@ fn line(work: &Work, connections: usize, results: &[Measured], flush: Flush) -> 
 fn one(report: &mut Report, alone: &[Measured], flush: Flush) {
     let p50 = median(alone, |one| one.p50.as_secs_f64() * 1e3);
     let more = p50 - flush.p50.as_secs_f64() * 1e3;
-    report.remark("");
+    say("");
     let mut table = Table::of_facts();
     table.fact("one connection, KV v1 write, p50", format!("{p50:.3} ms"), ["", "", "1.13 ms"]);
     let measured = format!("{more:+.3} ms: {}", verdict(more, (0.3, 0.1)));

@@ -9,7 +9,7 @@ use crate::Failed;
 use crate::client::{Connection, Load, Script, Until, failure, request};
 use crate::flush::file_system;
 use crate::options::Options;
-use crate::report::{Report, Table, longest_ms, verdict};
+use crate::report::{Report, Table, longest_ms, section, verdict};
 use crate::rows;
 use crate::server::{Keys, Launcher, Server};
 use crate::world::World;
@@ -42,7 +42,7 @@ pub(crate) async fn measure(options: &Options, launcher: &Launcher<'_>, report: 
     tokio::time::sleep((lifetime + A_SECOND).saturating_sub(made.last.elapsed())).await;
     let (server, opened) = launcher.start_again(folder.path(), &keys).await?;
     let since = Instant::now();
-    let lag = opened.answered - opened.unsealed;
+    let lag = opened.first_request();
     let drained = drain(&server, &world, &keys, since, lag).await?;
     server.stop().await?;
     show(options, report, &drained)
@@ -123,7 +123,7 @@ fn show(options: &Options, report: &mut Report, drained: &Drained) -> Result<(),
         options.disk.display(),
         file_system(&options.disk)?
     );
-    report.section("Leases that ended while the server was down", &how);
+    section("Leases that ended while the server was down", &how);
     let mut table = Table::of_facts();
     let after = drained.after.as_secs_f64();
     table.fact("drained", format!("{after:.2} s: {}", verdict(after, (4.0, 1.0))), ["4 s", "1 s", "36 s"]);

@@ -60,9 +60,9 @@ fn drive() -> Result<(), Failed> {
 
 async fn measure(options: &Options, launcher: &Launcher<'_>) -> Result<(), Failed> {
     let mut report = Report::default();
-    report.begin();
+    report::machine();
     if !launcher.cores.are_split() {
-        report.remark("One core only: server and load share it, rates mean little.");
+        report::say("\nOne core only: server and load share it, rates mean little.");
     }
     for &mode in &options.modes {
         let report = &mut report;

@@ -10,7 +10,7 @@ use crate::client::{Load, Script, Until};
 use crate::fill::{Filled, fill};
 use crate::flush::file_system;
 use crate::options::Options;
-use crate::report::{Measured, Report, Table, each, longest_ms, median, median_ms, mib, mib_of, size_of, verdict};
+use crate::report::{Measured, Report, Table, each, longest_ms, median, median_ms, mib, mib_of, say, section, size_of, verdict};
 use crate::rows;
 use crate::server::{Launcher, Opened, Server, store_in};
 use crate::start::{settle, spread};
@@ -94,7 +94,7 @@ pub(crate) async fn measure(options: &Options, launcher: &Launcher<'_>, report: 
     }
     of_empty.stop().await?;
     of_full.stop().await?;
-    head(options, report, &full)?;
+    head(options, &full)?;
     show(report, &starts, held, sizes, full.filled.leases);
     show_work(report, &work);
     Ok(())
@@ -147,7 +147,7 @@ impl Work {
     }
 }
 
-fn head(options: &Options, report: &Report, full: &Store) -> Result<(), Failed> {
+fn head(options: &Options, full: &Store) -> Result<(), Failed> {
     let parent = full.folder.parent().unwrap_or(&full.folder);
     let how = format!(
         "{} token leases beside an empty store, both in `{}`, {}. Starts run from the start of the process to the first \
@@ -160,7 +160,7 @@ fn head(options: &Options, report: &Report, full: &Store) -> Result<(), Failed> 
         options.rounds,
         times = options.settling
     );
-    report.section("A million leases", &how);
+    section("A million leases", &how);
     Ok(())
 }
 
@@ -184,7 +184,7 @@ fn show(report: &mut Report, starts: &Starts, [empty, full]: [[u64; 2]; 2], size
     let measured = format!("{stored:.0} B: {}", verdict(stored, (1000.0, 600.0)));
     table.fact("storage a lease", measured, ["1 kB", "0.6 kB", "7.1 kB"]);
     report.table(&table);
-    report.remark("");
+    say("");
 }
 
 fn show_work(report: &mut Report, work: &Work) {

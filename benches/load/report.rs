@@ -49,29 +49,10 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// The machine, for whoever compares.
-    pub(crate) fn begin(&self) {
-        let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        say(&format!("Measured on {cores} cores of {}, Linux {}.", model.trim_start_matches(['\t', ' ', ':']), kernel.trim()));
-    }
-
-    /// A headline and how it was measured.
-    pub(crate) fn section(&self, title: &str, how: &str) {
-        say(&format!("\n### {title}\n\n{how}\n"));
-    }
-
     /// Shows a table; each line of it was measured.
     pub(crate) fn table(&mut self, table: &Table) {
         self.measured += table.lines.len();
         table.print();
-    }
-
-    /// A sentence below a table.
-    pub(crate) fn remark(&self, text: &str) {
-        say(&format!("\n{text}"));
     }
 
     /// Something could not be measured.
@@ -190,6 +171,20 @@ pub(crate) fn size_of(folder: &Path) -> Result<u64, Failed> {
         bytes += entry?.metadata()?.len();
     }
     Ok(bytes)
+}
+
+/// The machine, for whoever compares.
+pub(crate) fn machine() {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    say(&format!("Measured on {cores} cores of {}, Linux {}.", model.trim_start_matches(['\t', ' ', ':']), kernel.trim()));
+}
+
+/// A headline and how it was measured.
+pub(crate) fn section(title: &str, how: &str) {
+    say(&format!("\n### {title}\n\n{how}\n"));
 }
 
 /// One line of output.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::Failed;
 use crate::client::{Connection, Load, Script, Until, failure};
 use crate::options::Options;
-use crate::report::{Measured, Report, Table, each, longest_ms, median_ms, mib, size_of, verdict};
+use crate::report::{Measured, Report, Table, each, longest_ms, median_ms, mib, section, size_of, verdict};
 use crate::rows;
 use crate::server::{Keys, Launcher, Opened, Server};
 use crate::start::settle;
@@ -103,7 +103,7 @@ fn show(options: &Options, report: &mut Report, quarters: &[Measured], starts: &
         options.store.display(),
         starts.len()
     );
-    report.section("Many leases, and a restart", &how);
+    section("Many leases, and a restart", &how);
     let mut table = Table::of_facts();
     let cpu: Vec<f64> = quarters.iter().map(|one| one.cpu.as_secs_f64() * 1e6).collect();
     let texts: Vec<_> = cpu.iter().map(|cpu| format!("{cpu:.1}")).collect();
@@ -114,7 +114,7 @@ fn show(options: &Options, report: &mut Report, quarters: &[Measured], starts: &
         format!("{ratio:.2}: {}", verdict(ratio, (1.15, 1.05))),
         ["1.15", "1.05", "1.7"],
     );
-    let first: Vec<_> = starts.iter().map(|start| start.opened.answered - start.opened.unsealed).collect();
+    let first: Vec<_> = starts.iter().map(|start| start.opened.first_request()).collect();
     let wait = median_ms(&first);
     table.fact(
         "first request after unseal",

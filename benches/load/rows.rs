@@ -35,7 +35,12 @@ pub(crate) const ALL: &[Row] = &[
     Row { name: "kv1-write", target: Some((3.6, 2.2)), peer: "73", script: kv1_write },
     Row { name: "kv2-write", target: Some((4.6, 2.8)), peer: "93", script: |world, lane| write(world, 2, lane) },
     Row { name: "approle-login", target: Some((5.0, 3.5)), peer: "100", script: |world, _| Ok(login(world.login()?)) },
-    Row { name: "token-create-revoke", target: Some((6.0, 4.0)), peer: "150", script: create_and_revoke },
+    Row {
+        name: "token-create-revoke",
+        target: Some((6.0, 4.0)),
+        peer: "150",
+        script: |world, lane| Ok(create_and_revoke(world.token(lane))),
+    },
     Row { name: "aws-issue", target: None, peer: "", script: aws_issue },
 ];
 
@@ -80,12 +85,12 @@ pub(crate) fn mixed(world: &World, lane: usize) -> Result<Script, Failed> {
 }
 
 /// A token is made, and then ends itself.
-pub(crate) fn create_and_revoke(world: &World, lane: usize) -> Result<Script, Failed> {
-    let token = world.token(lane).to_owned();
-    Ok(Box::new(move |last| match last.and_then(|reply| reply.text("client_token")) {
+pub(crate) fn create_and_revoke(token: &str) -> Script {
+    let token = token.to_owned();
+    Box::new(move |last| match last.and_then(|reply| reply.text("client_token")) {
         Some(created) => request("POST", "auth/token/revoke-self", created, ""),
         None => request("POST", "auth/token/create", &token, r#"{"policies":["load"],"ttl":"1h"}"#),
-    }))
+    })
 }
 
 fn get(path: &str, token: &str) -> Script {

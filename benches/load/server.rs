@@ -75,6 +75,13 @@ pub(crate) struct Opened {
     pub(crate) answered: Duration,
 }
 
+impl Opened {
+    /// From the key to the answer.
+    pub(crate) fn first_request(&self) -> Duration {
+        self.answered.saturating_sub(self.unsealed)
+    }
+}
+
 /// A process that serves; ended when dropped.
 pub(crate) struct Server {
     child: Child,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::Failed;
 use crate::client::{Connection, Load, Script, Until, request};
 use crate::options::Options;
-use crate::report::{Report, Table, median_ms, mib, mib_of, verdict};
+use crate::report::{Report, Table, median_ms, mib, mib_of, section, verdict};
 use crate::rows;
 use crate::server::{Launcher, Opened, Server};
 use crate::world::{self, World};
@@ -32,7 +32,8 @@ pub(crate) async fn measure(options: &Options, launcher: &Launcher<'_>, report: 
     settle(&server, &world.tokens, world.login()?, options.settling).await?;
     let settled = server.resident()?;
     server.stop().await?;
-    show(options, report, &opened, [at_first, settled])
+    show(options, report, &opened, [at_first, settled]);
+    Ok(())
 }
 
 /// Every token is asked for, in turn, and there are as many logins: what a server holds afterwards it holds for long.
@@ -79,7 +80,7 @@ async fn read_keys(server: &Server, world: &World, times: usize) -> Result<(), F
     Ok(())
 }
 
-fn show(options: &Options, report: &mut Report, opened: &[Opened], resident: [u64; 2]) -> Result<(), Failed> {
+fn show(options: &Options, report: &mut Report, opened: &[Opened], resident: [u64; 2]) {
     let how = format!(
         "{} starts with 1,000 keys in `{}`, medians, from the start of the process; the key is sent when the port opens. \
          Resident memory settled: after each key was read, {times} lookups and {times} logins.",
@@ -87,7 +88,7 @@ fn show(options: &Options, report: &mut Report, opened: &[Opened], resident: [u6
         options.store.display(),
         times = options.settling
     );
-    report.section("Start and size", &how);
+    section("Start and size", &how);
     let mut table = Table::of_facts();
     let millis = |of: fn(&Opened) -> Duration| median_ms(&opened.iter().map(of).collect::<Vec<_>>());
     let listening = millis(|times| times.listening);
@@ -109,7 +110,6 @@ fn show(options: &Options, report: &mut Report, opened: &[Opened], resident: [u6
         Err(error) => report.cannot("size of the stripped program", &error.to_string()),
     }
     report.table(&table);
-    Ok(())
 }
 
 /// The size of the program without symbols.
