@@ -18,6 +18,11 @@ impl Cores {
         Ok(Self { all, split })
     }
 
+    /// How many cores there are.
+    pub(crate) fn count(&self) -> usize {
+        (0..CpuSet::MAX_CPU).filter(|&cpu| self.all.is_set(cpu)).count()
+    }
+
     /// Whether server and load have a core each.
     pub(crate) fn are_split(&self) -> bool {
         self.split.is_some()

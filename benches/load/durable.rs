@@ -79,12 +79,13 @@ fn head(options: &Options, flush: Flush) -> Result<(), Failed> {
     let kind = file_system(&options.disk)?;
     let warning = if kind == "tmpfs" { " This is no disk: the figures are not durable ones." } else { "" };
     let how = format!(
-        "Store in `{}`, {kind}. An append of 512 bytes and its flush take {:.3} ms there, {:.0} a second (median of {} rounds); \
-         the peer was measured at 3,950 a second, and its rates are shown as they would be here, in the same ratio. `mixed` is 20 % \
+        "Store in `{}`, {kind}. An append of 512 bytes and its flush take {:.3} ms there, {:.0} a second, a write into a file \
+         that keeps its length and its flush {:.3} ms (medians of {} rounds); the peer was measured at 3,950 a second, and its rates are shown as they would be here, in the same ratio. `mixed` is 20 % \
          login, 60 % KV v2 read, 20 % KV v2 write; of token-create-revoke each of the two counts.{warning}",
         options.disk.display(),
-        flush.p50.as_secs_f64() * 1e3,
-        flush.per_second,
+        flush.append.as_secs_f64() * 1e3,
+        flush.appends_per_second,
+        flush.in_place.as_secs_f64() * 1e3,
         options.rounds,
     );
     section("Durable work on a disk", &how);
@@ -114,12 +115,12 @@ fn line(work: &Work, connections: usize, results: &[Measured], flush: Flush) -> 
 
 fn one(report: &mut Report, alone: &[Measured], flush: Flush) {
     let p50 = median(alone, |one| one.p50.as_secs_f64() * 1e3);
-    let more = p50 - flush.p50.as_secs_f64() * 1e3;
+    let more = p50 - flush.append.min(flush.in_place).as_secs_f64() * 1e3;
     say("");
     let mut table = Table::of_facts();
     table.fact("one connection, KV v1 write, p50", format!("{p50:.3} ms"), ["", "", "1.13 ms"]);
     let measured = format!("{more:+.3} ms: {}", verdict(more, (0.3, 0.1)));
-    table.fact("the same, beside one flush", measured, ["+ 0.3 ms", "+ 0.1 ms", ""]);
+    table.fact("the same, beside the faster flush", measured, ["+ 0.3 ms", "+ 0.1 ms", ""]);
     report.table(&table);
 }
 

@@ -17,8 +17,8 @@ use leasehold::token::{NewToken, TokenInfo, TokenRecords, TokenStore};
 use serde::{Deserialize, Serialize};
 
 use crate::Failed;
-use crate::report::{say, size_of};
-use crate::server::{Keys, Launcher, store_in};
+use crate::report::say;
+use crate::server::{Keys, Launcher, size_of_store, store_in};
 use crate::world;
 
 /// What one must know to use such a store.
@@ -77,7 +77,7 @@ pub(crate) async fn fill(launcher: &Launcher<'_>, folder: &Path, leases: usize) 
 pub(crate) async fn fill_aloud(launcher: &Launcher<'_>, folder: &Path, leases: usize) -> Result<(), Failed> {
     let began = Instant::now();
     fill(launcher, folder, leases).await?;
-    let (took, size) = (began.elapsed().as_secs_f64(), size_of(folder)? >> 20);
+    let (took, size) = (began.elapsed().as_secs_f64(), size_of_store(folder)? >> 20);
     say(&format!("{leases} token leases in {}: {size} MiB, after {took:.0} s", folder.display()));
     Ok(())
 }

@@ -60,7 +60,7 @@ fn drive() -> Result<(), Failed> {
 
 async fn measure(options: &Options, launcher: &Launcher<'_>) -> Result<(), Failed> {
     let mut report = Report::default();
-    report::machine();
+    report::machine(launcher.cores.count());
     if !launcher.cores.are_split() {
         report::say("\nOne core only: server and load share it, rates mean little.");
     }

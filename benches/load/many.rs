@@ -10,9 +10,9 @@ use crate::client::{Load, Script, Until};
 use crate::fill::{Filled, fill};
 use crate::flush::file_system;
 use crate::options::Options;
-use crate::report::{Measured, Report, Table, each, longest_ms, median, median_ms, mib, mib_of, say, section, size_of, verdict};
+use crate::report::{Measured, Report, Table, each, longest_ms, median, median_ms, mib, mib_of, say, section, verdict};
 use crate::rows;
-use crate::server::{Launcher, Opened, Server, store_in};
+use crate::server::{Launcher, Opened, Server, size_of_store, store_in};
 use crate::start::{settle, spread};
 
 /// A store and what is known of it.
@@ -24,8 +24,8 @@ struct Store {
 }
 
 impl Store {
-    async fn make(options: &Options, launcher: &Launcher<'_>, leases: usize) -> Result<Self, Failed> {
-        let made = tempfile::tempdir_in(&options.disk)?;
+    async fn make(place: &Path, launcher: &Launcher<'_>, leases: usize) -> Result<Self, Failed> {
+        let made = tempfile::tempdir_in(place)?;
         let folder = made.path().to_owned();
         Ok(Self { filled: fill(launcher, &folder, leases).await?, folder, _made: Some(made) })
     }
@@ -75,10 +75,10 @@ pub(crate) async fn measure(options: &Options, launcher: &Launcher<'_>, report: 
     let [.., leases] = options.leases;
     let full = match &options.filled {
         Some(folder) => Store::of(folder)?,
-        None => Store::make(options, launcher, leases).await?,
+        None => Store::make(&options.disk, launcher, leases).await?,
     };
-    let empty = Store::make(options, launcher, 0).await?;
-    let sizes = [size_of(&empty.folder)?, size_of(&full.folder)?];
+    let empty = Store::make(full.folder.parent().unwrap_or(&options.disk), launcher, 0).await?;
+    let sizes = [size_of_store(&empty.folder)?, size_of_store(&full.folder)?];
     let starts = starts(options, launcher, &full).await?;
     let (of_empty, _) = empty.start(launcher).await?;
     let (of_full, _) = full.start(launcher).await?;

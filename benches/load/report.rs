@@ -1,7 +1,6 @@
 //! What was measured, in tables of Markdown.
 
 use std::io::Write;
-use std::path::Path;
 use std::time::Duration;
 
 use crate::Failed;
@@ -164,20 +163,10 @@ pub(crate) fn each(part: f64, of: usize) -> f64 {
     part / of as f64
 }
 
-/// Space that the files in a folder take.
-pub(crate) fn size_of(folder: &Path) -> Result<u64, Failed> {
-    let mut bytes = 0;
-    for entry in std::fs::read_dir(folder)? {
-        bytes += entry?.metadata()?.len();
-    }
-    Ok(bytes)
-}
-
 /// The machine, for whoever compares.
-pub(crate) fn machine() {
+pub(crate) fn machine(cores: usize) {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     say(&format!("Measured on {cores} cores of {}, Linux {}.", model.trim_start_matches(['\t', ' ', ':']), kernel.trim()));
 }

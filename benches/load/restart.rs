@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use crate::Failed;
 use crate::client::{Connection, Load, Script, Until, failure};
 use crate::options::Options;
-use crate::report::{Measured, Report, Table, each, longest_ms, median_ms, mib, section, size_of, verdict};
+use crate::report::{Measured, Report, Table, each, longest_ms, median_ms, mib, section, verdict};
 use crate::rows;
-use crate::server::{Keys, Launcher, Opened, Server};
+use crate::server::{Keys, Launcher, Opened, Server, size_of_store};
 use crate::start::settle;
 use crate::world::{self, login};
 
@@ -53,7 +53,8 @@ pub(crate) async fn measure(options: &Options, launcher: &Launcher<'_>, report: 
 #[derive(Clone, Copy)]
 struct Holds {
     resident: u64,
-    stored: u64,
+    /// Before it was settled, and after.
+    stored: [u64; 2],
 }
 
 /// A start: how long it took, the wait for the first request once it was unsealed, and the longest of those after it.
@@ -66,12 +67,12 @@ impl Growing {
     /// Ends this server, starts another on its store, and settles that.
     async fn settled(&self, launcher: &Launcher<'_>, server: Server, folder: &Path, times: usize) -> Result<Holds, Failed> {
         server.stop().await?;
-        let stored = size_of(folder)?;
+        let stored = size_of_store(folder)?;
         let (server, _) = launcher.start_again(folder, &self.keys).await?;
         settle(&server, &self.tokens, &self.login, times).await?;
         let resident = server.resident()?;
         server.stop().await?;
-        Ok(Holds { resident, stored })
+        Ok(Holds { resident, stored: [stored, size_of_store(folder)?] })
     }
 
     async fn first_requests(&self, launcher: &Launcher<'_>, folder: &Path) -> Result<Start, Failed> {
@@ -98,7 +99,7 @@ fn show(options: &Options, report: &mut Report, quarters: &[Measured], starts: &
     let [leases, ..] = options.leases;
     let how = format!(
         "{leases} tokens are made over {} connections, store in `{}`; then {} starts with them, medians. Memory and storage are \
-         those of a server that was settled (as under \"Start and size\") before and after; its own logins are in both.",
+         those of a server that was settled (as under \"Start and size\") before and after.",
         options.connections,
         options.store.display(),
         starts.len()
@@ -129,7 +130,9 @@ fn show(options: &Options, report: &mut Report, quarters: &[Measured], starts: &
     let measured = format!("{} to {}", mib(empty.resident), mib(full.resident));
     table.fact("resident, before and after", measured, ["caches only", "", ""]);
     table.fact("memory a lease", format!("{:.0} B", each(bytes(grown), leases)), ["0", "", "2.6–3.8 kB"]);
-    let stored = each(bytes(full.stored.saturating_sub(empty.stored)), leases);
+    let ([_, before], [after, _]) = (empty.stored, full.stored);
+    let grown = after.saturating_sub(before);
+    let stored = each(bytes(grown), leases);
     table.fact("storage a lease", format!("{stored:.0} B: {}", verdict(stored, (1000.0, 600.0))), ["1 kB", "0.6 kB", "7.1 kB"]);
     report.table(&table);
 }

@@ -56,6 +56,11 @@ pub(crate) fn store_in(folder: &Path) -> PathBuf {
     folder.join("store")
 }
 
+/// Bytes of the store in `folder`, while no server has it open: it is one file then.
+pub(crate) fn size_of_store(folder: &Path) -> Result<u64, Failed> {
+    Ok(fs::metadata(store_in(folder))?.len())
+}
+
 /// What an initialisation tells.
 #[derive(Clone, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Keys {
