@@ -29,7 +29,8 @@ fn no_mutant_of_a_document_stops_the_reader() {
     if !alone("no_mutant_of_a_document_stops_the_reader") {
         return;
     }
-    for (name, text) in corpus("hcl") {
+    // What libFuzzer found has no name that says what it is.
+    for (name, text) in corpus("hcl").into_iter().filter(|(name, _)| !name.starts_with("found-")) {
         let mut is_read = false;
         targets::hcl::run(&text, &mut |what| is_read |= what == "document");
         assert_eq!(is_read, !name.starts_with("bad-") || name == "bad-template.hcl", "{name}");
@@ -251,11 +252,10 @@ impl Memory {
 
 /// Bytes of resident memory; 0 where the system does not tell by a file.
 fn resident() -> usize {
-    let text = match std::fs::read_to_string("/proc/self/statm") {
-        Ok(text) => text,
-        Err(error) if cfg!(target_os = "linux") => panic!("{error}"),
-        Err(_) => return 0,
-    };
+    if cfg!(not(target_os = "linux")) {
+        return 0;
+    }
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
     text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * rustix::param::page_size()
 }
 
