@@ -112,6 +112,7 @@ pub struct Health {
 }
 
 /// Body of `sys/leader`: of a server that stands alone.
+#[expect(clippy::struct_field_names, reason = "the names of the API")]
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Leader {
     ha_enabled: bool,
@@ -313,13 +314,12 @@ impl Active {
         let ask = Ask { path: asked.path.as_str(), operation: Operation::Update, data: None, wrap_ttl: None, sudo_path: true };
         let verdict = identified.caller.acl.as_ref().map(|acl| acl.check(&ask));
         let verdict = verdict.filter(|verdict| verdict.allowed && verdict.sudo);
-        let outcome = match &verdict {
-            Some(verdict) => facts(Some(verdict)).request(Some(&identified)).await,
-            None => {
-                let error = ApiError::new(ErrorKind::Denied, "permission denied");
-                let written = facts(None).denied(Some(&identified), true, &error).await;
-                Err(written.err().unwrap_or(error))
-            }
+        let outcome = if let Some(verdict) = &verdict {
+            facts(Some(verdict)).request(Some(&identified)).await
+        } else {
+            let error = ApiError::new(ErrorKind::Denied, "permission denied");
+            let written = facts(None).denied(Some(&identified), true, &error).await;
+            Err(written.err().unwrap_or(error))
         };
         // Sealing takes away what would end it later.
         if let Some(key) = identified.caller.key().filter(|_| identified.caller.is_last_use) {
