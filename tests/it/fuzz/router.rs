@@ -180,11 +180,16 @@ impl World {
             ("sys/policies/password/pins", json!({ "policy": "length = 8\nrule \"charset\" { charset = \"0123456789\" }" })),
             ("sys/mounts/kv", json!({ "type": "kv", "options": { "version": "1" } })),
             ("kv/app", json!({ "a": 1 })),
+            ("sys/mounts/secret", json!({ "type": "kv", "options": { "version": "2" } })),
+            ("secret/data/app", json!({ "data": { "a": 1 } })),
+            ("secret/data/app", json!({ "data": { "a": 2, "b": { "c": 3 } } })),
             ("cubbyhole/kept", json!({ "a": 1 })),
             ("sys/mounts/aws", json!({ "type": "aws" })),
             ("aws/config/lease", json!({ "lease": "1h", "lease_max": "24h" })),
             ("aws/roles/deploy", json!({ "credential_type": "iam_user", "policy_arns": "arn:aws:iam::aws:policy/A" })),
             ("auth/token/roles/jobs", json!({ "allowed_policies": "app" })),
+            ("sys/auth/userpass", json!({ "type": "userpass" })),
+            ("auth/userpass/users/ann", json!({ "password_hash": HASH, "token_policies": "app" })),
             ("sys/auth/approle", json!({ "type": "approle" })),
             ("auth/approle/role/app", json!({ "token_policies": "app", "token_ttl": "1h", "role_id": "app-role-id" })),
         ] {
@@ -333,6 +338,9 @@ const APP: &str = r#"
     path "sys/capabilities-self" { capabilities = ["update"] }
     path "sys/internal/ui/*" { capabilities = ["read"] }
 "#;
+
+/// Of the password `correct horse`, at the least cost.
+const HASH: &str = "$2b$04$abcdefghijklmnopqrstuujydOTSfIH/d5oUHpsygqV5X9xJLQc6e";
 
 const METHODS: &[&str] =
     &["GET", "POST", "PUT", "PATCH", "DELETE", "LIST", "HEAD", "OPTIONS", "HELP", "TRACE", "SCAN", "get", "X-Y", "CONNECT"];
