@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::client::Operator;
 use crate::options::Options;
 use crate::report::{Measured, Report, Table, median, section, verdict};
 use crate::rows::{self, Row};
@@ -21,7 +20,6 @@ struct Results {
 /// What the rows run against.
 struct Target<'a> {
     server: &'a Server,
-    operator: Operator,
     world: World,
     connections: usize,
     log: PathBuf,
@@ -35,7 +33,6 @@ pub(crate) async fn measure(options: &Options, launcher: &Launcher<'_>, report: 
     let mut server = launcher.start(folder.path())?;
     server.initialize().await?;
     let target = Target {
-        operator: server.operator().await?,
         world: World::prepare(&server, options.connections).await?,
         server: &server,
         connections: options.connections,
@@ -69,9 +66,10 @@ impl Target<'_> {
         let mut scripts = row.scripts(&self.world, self.connections)?;
         let plain = Measured::turn(self.server, &mut scripts, self.time).await?;
         let mut scripts = row.scripts(&self.world, self.connections)?;
-        world::audit(&self.operator, self.log.to_str()).await?;
+        // On connections of their own: one that is silent for long is closed.
+        world::audit(&self.server.operator().await?, self.log.to_str()).await?;
         let audited = Measured::turn(self.server, &mut scripts, self.time).await;
-        world::audit(&self.operator, None).await?;
+        world::audit(&self.server.operator().await?, None).await?;
         // Some hundred megabytes a turn.
         remove(&self.log)?;
         Ok((plain, audited?))
