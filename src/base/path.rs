@@ -38,7 +38,7 @@ impl ApiPath {
         if text.chars().any(char::is_control) {
             return Err(PathError::Control);
         }
-        let text = text.strip_prefix('/').unwrap_or(text);
+        let text = text.trim_start_matches('/');
         if text.split('/').any(|segment| segment == "." || segment == "..") {
             return Err(PathError::Relative);
         }
@@ -194,6 +194,14 @@ mod tests {
         assert_eq!(ApiPath::parse("a/../b"), Err(PathError::Relative));
         assert_eq!(ApiPath::parse("."), Err(PathError::Relative));
         assert!(ApiPath::parse("a..b/.c").is_ok());
+    }
+
+    #[test]
+    fn no_path_begins_with_a_slash() -> Result<(), PathError> {
+        let path = ApiPath::parse("//a//b/")?;
+        assert_eq!(path.as_str(), "a//b/");
+        assert_eq!(ApiPath::parse(path.as_str())?, path);
+        Ok(())
     }
 
     #[test]

@@ -68,8 +68,8 @@ impl Facts<'_> {
         let accessor = known.as_ref().and_then(|info| info.accessor.as_ref()).map_or("", |accessor| accessor.as_str());
         let auth = AuthFacts { client_token: if known.is_some() { token } else { "" }, accessor, ..AuthFacts::ANONYMOUS };
         let remote = self.asked.remote.address();
-        let headers = self.active.audited_headers.load();
-        let headers = headers.of(self.asked);
+        let heard = self.active.audited_headers.load().of(self.asked);
+        let headers: Vec<_> = heard.iter().map(Heard::facts).collect();
         let mut request = self.request_facts(&remote, &headers, false);
         request.mount = self.mount.map(|mount| MountFacts { point: mount.entry.path.as_str(), ..MountFacts::default() });
         (request.client_token, request.client_token_accessor) = (token, accessor);
@@ -140,8 +140,8 @@ impl Facts<'_> {
         error: &str,
     ) -> Result<(), ApiError> {
         let remote = self.asked.remote.address();
-        let headers = self.active.audited_headers.load();
-        let headers = headers.of(self.asked);
+        let heard = self.active.audited_headers.load().of(self.asked);
+        let headers: Vec<_> = heard.iter().map(Heard::facts).collect();
         let mut request = self.request_facts(&remote, &headers, has_accessor);
         let client_id;
         if !self.is_login {
@@ -231,12 +231,26 @@ impl AuditedHeaders {
 }
 
 impl HeaderRules {
-    fn of<'a>(&self, asked: &'a Asked) -> Vec<HeaderFacts<'a>> {
-        let rule = |(name, values): &'a (String, Vec<String>)| {
-            let rule = self.0.get(name)?;
-            Some(HeaderFacts { name, values, hashed: rule.hmac })
-        };
-        asked.headers.iter().filter_map(rule).collect()
+    fn of(&self, asked: &Asked) -> Vec<Heard> {
+        let heard = self.0.iter().map(|(name, rule)| {
+            let values = asked.headers.get_all(name.as_str()).iter();
+            let values = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect();
+            Heard { name: name.clone(), values, hashed: rule.hmac }
+        });
+        heard.filter(|heard| !heard.values.is_empty()).collect()
+    }
+}
+
+/// A header of a request that is audited.
+struct Heard {
+    name: String,
+    values: Vec<String>,
+    hashed: bool,
+}
+
+impl Heard {
+    fn facts(&self) -> HeaderFacts<'_> {
+        HeaderFacts { name: &self.name, values: &self.values, hashed: self.hashed }
     }
 }
 

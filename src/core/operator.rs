@@ -112,8 +112,8 @@ pub struct Health {
 }
 
 /// Body of `sys/leader`: of a server that stands alone.
-#[derive(Clone, Copy, Debug, Serialize)]
 #[expect(clippy::struct_field_names, reason = "the names of the API")]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Leader {
     ha_enabled: bool,
     is_self: bool,

@@ -1,8 +1,8 @@
 //! The JSON of a body, bounded while it is read: no byte of depth on the stack, and nothing is built past a limit.
 //!
-//! Numbers keep their text, the last of several entries of one name counts, what follows the first value is not looked at
-//! (spec `http-api.md` §2 and §6). The usual parser is not used: it stops at a depth of its own, and takes an object with a
-//! certain name for a number.
+//! Numbers keep their digits, and an exponent gets the sign that the type which keeps them wants. The last of several entries
+//! of one name counts, what follows the first value is not looked at (spec `http-api.md` §2 and §6). The usual parser is not
+//! used: it stops at a depth of its own, and takes an object with a certain name for a number.
 
 use serde_json::{Map, Number, Value};
 
@@ -10,8 +10,8 @@ use crate::config::JsonLimits;
 
 /// Why a body is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum JsonError {
-    /// Not JSON.
+pub enum JsonError {
+    /// Not JSON, from this byte on.
     #[error("the text is not JSON (byte {0})")]
     Malformed(usize),
     /// JSON, and not an object.
@@ -23,7 +23,10 @@ pub(super) enum JsonError {
 }
 
 /// The object of a body. No text at all, and `null`, are no data.
-pub(super) fn object(bytes: &[u8], limits: &JsonLimits) -> Result<Map<String, Value>, JsonError> {
+///
+/// # Errors
+/// Of the first thing that is wrong, in the order of the text.
+pub fn object(bytes: &[u8], limits: &JsonLimits) -> Result<Map<String, Value>, JsonError> {
     let text = std::str::from_utf8(bytes).map_err(|error| JsonError::Malformed(error.valid_up_to()))?;
     let mut reader = Reader { text, at: 0, limits, tokens: 0 };
     reader.skip_blanks();

@@ -9,7 +9,7 @@ use crate::base::{ApiPath, PathError};
 
 /// Where a URL leads.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Target {
+pub enum Target {
     /// A path of the API.
     Api(ApiPath),
     /// There is a shorter way to write it: the path to redirect to.
@@ -26,8 +26,8 @@ pub(super) enum Target {
     TooLong,
 }
 
-/// Reads the path as it stands in the request.
-pub(super) fn target(raw: &str) -> Target {
+/// Reads the path as it stands in the request: encoded, with its first `/`, without the query.
+pub fn target(raw: &str) -> Target {
     if !is_percent_encoded(raw) {
         return Target::Unprintable;
     }

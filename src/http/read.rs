@@ -24,14 +24,20 @@ use crate::policy::Operation;
 
 /// A method, as far as it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verb {
+pub enum Verb {
+    /// `GET`, also of a list.
     Get,
+    /// `HEAD`.
     Head,
+    /// `LIST`.
     List,
     /// `POST` and `PUT`.
     Write,
+    /// `PATCH`.
     Patch,
+    /// `DELETE`.
     Delete,
+    /// `HELP`, or any other whose query asks for help.
     Help,
     /// None that anything is done by.
     Other,
@@ -39,7 +45,10 @@ pub(super) enum Verb {
 
 impl Verb {
     /// The method; help when the query asks for it.
-    pub(super) fn of(parts: &Parts) -> Result<Self, Refusal> {
+    ///
+    /// # Errors
+    /// 400 when the query cannot be read.
+    pub fn of(parts: &Parts) -> Result<Self, Refusal> {
         let query = parts.uri.query().unwrap_or_default();
         if query.contains("help") && form::first(query, "help").map_err(bad_query)?.is_some_and(|value| !value.is_empty()) {
             return Ok(Self::Help);
@@ -60,14 +69,19 @@ impl Verb {
 }
 
 /// What a request is held to, and by which clock.
-#[derive(Clone, Copy)]
-pub(super) struct Bounds<'a> {
-    pub(super) limits: &'a ListenerLimits,
-    pub(super) clock: &'a dyn Clock,
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds<'a> {
+    /// Sizes and times of the listener it came by.
+    pub limits: &'a ListenerLimits,
+    /// Ends the wait for a body.
+    pub clock: &'a dyn Clock,
 }
 
 /// A request for the core; `None` when its method is none for it.
-pub(super) async fn request(
+///
+/// # Errors
+/// Of the first thing that is wrong with the query, the body or a header, as the client is told.
+pub async fn request(
     path: ApiPath,
     verb: Verb,
     parts: &Parts,
@@ -265,10 +279,12 @@ fn remote(parts: &Parts) -> Remote {
 }
 
 /// The headers that plugins and the audit log may see.
-fn others(headers: &HeaderMap) -> Arc<[(String, Vec<String>)]> {
-    let value = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let shown = headers.keys().filter(|name| !HIDDEN.contains(name));
-    shown.map(|name| (name.as_str().to_owned(), headers.get_all(name).iter().map(value).collect())).collect()
+fn others(headers: &HeaderMap) -> Arc<HeaderMap> {
+    let mut shown = headers.clone();
+    for name in HIDDEN {
+        shown.remove(name);
+    }
+    Arc::new(shown)
 }
 
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");

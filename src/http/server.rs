@@ -93,7 +93,8 @@ impl Server {
             return Ok(Box::pin(Call { server: self, endpoint, path, verb, parts, bounds }.answer(body)).await);
         }
         match read::request(path, verb, parts, body, bounds).await? {
-            Some(request) => Ok(wire::outcome(self.0.core.handle(request, limits.max_request_duration).await)),
+            // The one large future of a request; what is around it stays small enough to be moved.
+            Some(request) => Ok(wire::outcome(Box::pin(self.0.core.handle(request, limits.max_request_duration)).await)),
             None => Ok(wire::unsupported()),
         }
     }

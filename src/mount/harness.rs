@@ -241,7 +241,7 @@ impl Bench {
             token: None,
             wrap_ttl: None,
             remote: Remote { ip: *self.ip.lock().unwrap(), port: 1 },
-            headers: Arc::from([]),
+            headers: Arc::default(),
         };
         let token = caller.token.as_ref();
         let owner = Owner { token: token.map(|t| t.key), version: token.and_then(|t| t.version), ..Owner::default() };

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use http::HeaderMap;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -42,8 +43,8 @@ pub struct Asked {
     pub wrap_ttl: Option<Ttl>,
     /// Where it came from.
     pub remote: Remote,
-    /// Its headers, names in lower case, without token and authorization.
-    pub headers: Arc<[(String, Vec<String>)]>,
+    /// Its headers, without token and authorization.
+    pub headers: Arc<HeaderMap>,
 }
 
 /// Where a request came from.

@@ -1,7 +1,7 @@
 //! The contract between core and plugins: what a secrets engine or an auth method is, which endpoints it has, what it is
 //! asked and what it answers, and where paths lead.
 //!
-//! A plugin is a struct, a list of endpoints ([`Table`]), and what it leases ([`LeaseKinds`]). It sees its own [`View`], the
+//! A plugin is a struct, a list of endpoints ([`Table`]), and what it leases ([`LeaseKinds`]). It sees its own part of storage, the
 //! [`Deps`] it was opened with, and a [`Ctx`] for each request; it cannot see other mounts or HTTP.
 
 mod entry;

@@ -113,7 +113,7 @@ impl Admin<'_> {
             token: Some(self.token.clone()),
             wrap_ttl: None,
             remote: Remote::default(),
-            headers: Arc::from([]),
+            headers: Arc::default(),
         };
         match Box::pin(self.core.handle(Request { asked, data }, Ttl::seconds(90))).await {
             Ok(_) => Ok(()),

@@ -4,8 +4,7 @@
 mod auth_token;
 mod cli;
 mod edge;
-mod fuzz_hcl;
-mod fuzz_shares;
+mod fuzz;
 mod law;
 mod lease;
 mod listen;

@@ -104,9 +104,8 @@ mod tests {
         for (password, hash) in [
             ("U*U", "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"),
             ("U*U*", "$2a$05$CCCCCCCCCCCCCCCCCCCCC.VGOzA784oUp/Z0DY336zx7pLYAy0lwK"),
-            ("U*U*U", "$2a$05$XXXXXXXXXXXXXXXXXXXXXOAcXxm9kjPGEMsLznoKqmqw7tc8WCx4a"),
+            ("päss", "$2y$05$CCCCCCCCCCCCCCCCCCCCC.5kpTD25GePrSUcfL0i1f4KqzkSTLlJu"),
             ("", "$2a$06$DCq7YPn5Rq63x1Lad4cll.TV4S6ytwfsfvkgY8jIucDrjc8deX1s."),
-            ("päss", "$2y$05$XXXXXXXXXXXXXXXXXXXXXOejvafcqtPkr17jBT.WjOqbluKulc4Jq"),
         ] {
             let hashed = Hashed::parse(hash).unwrap();
             assert!(hashed.matches(password), "{password}");

@@ -28,7 +28,7 @@ pub(super) struct Call<'a> {
 }
 
 /// What a fault hides of what the call creates.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Hide {
     /// A new user, for so long.
     pub(super) user: Option<Duration>,
@@ -71,6 +71,22 @@ impl Page {
     pub(super) fn of<'m, T>(&self, map: &'m BTreeMap<String, T>) -> impl Iterator<Item = (&'m String, &'m T)> + use<'m, T> {
         let start = self.after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         map.range::<str, _>((start, Bound::Unbounded))
+    }
+
+    /// The same where several maps make up one list, and `kind` before the keys keeps them apart and in order.
+    pub(super) fn of_kind<'m, T>(
+        &self,
+        map: &'m BTreeMap<String, T>,
+        kind: char,
+    ) -> impl Iterator<Item = (String, &'m T)> + use<'m, T> {
+        let start = match &self.after {
+            Some(after) if after.starts_with(kind) => Some(Bound::Excluded(after.get(kind.len_utf8()..).unwrap_or_default())),
+            // The marker is within a later map.
+            Some(after) if after.chars().next() > Some(kind) => None,
+            _ => Some(Bound::Unbounded),
+        };
+        let rest = start.map(|start| map.range::<str, _>((start, Bound::Unbounded)));
+        rest.into_iter().flatten().map(move |(key, item)| (format!("{kind}{key}"), item))
     }
 
     /// Writes as many of `items` as fit into a list, and the marks of paging. The items are in the order of their keys.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::call::Hide;
 use super::failure::Failure;
 
 /// One fault: which call it strikes, and what then happens.
@@ -84,7 +85,7 @@ pub enum Phase {
 pub type Observer = Arc<dyn Fn(&str, Phase) + Send + Sync>;
 
 /// The faults of a stand-in. They may be changed at any time; rules are tried in the order of their setting, and each call
-/// suffers from one at the most.
+/// suffers from one at the most. Only what hides may come on top: a reply is dropped *and* the user hidden.
 pub struct Faults {
     /// Guards the rules; calls wait for each other; held for a walk over the rules.
     rules: Mutex<Vec<Rule>>,
@@ -185,21 +186,20 @@ impl Faults {
         }
     }
 
-    /// What happens to this call. The rules that fit count it, and the first one whose turn it is strikes.
-    pub(super) fn strike(&self, action: &str, user: Option<&str>) -> Option<Effect> {
+    /// What happens to this call. The rules that fit count it, and the first one whose turn it is strikes; those that hide
+    /// count and strike only where something is done.
+    pub(super) fn strike(&self, action: &str, user: Option<&str>) -> Strike {
         let mut rules = self.rules();
-        let mut struck = None;
-        rules.retain_mut(|rule| {
-            if !rule.fits(action, user) {
-                return true;
+        let effect = walk(&mut rules, |rule| !rule.effect.hides() && rule.fits(action, user));
+        let mut hide = Hide::default();
+        if effect.as_ref().is_none_or(Effect::executes) {
+            match walk(&mut rules, |rule| rule.effect.hides() && rule.fits(action, user)) {
+                Some(Effect::HideUser { lasting }) => hide.user = Some(lasting),
+                Some(Effect::HideKeys { lasting, listed }) => hide.key = Some((lasting, listed)),
+                _ => {}
             }
-            let strikes = struck.is_none() && rule.is_its_turn();
-            if strikes {
-                struck = Some(rule.effect.clone());
-            }
-            rule.counts(strikes)
-        });
-        struck
+        }
+        Strike { effect, hide }
     }
 
     /// Returns when [`Faults::release`] is called; the call counts as hanging meanwhile, also when it is dropped.
@@ -227,6 +227,41 @@ impl fmt::Debug for Faults {
         let (rules, hanging, late) = (self.rules(), self.hanging(), self.late());
         f.debug_struct("Faults").field("rules", &*rules).field("hanging", &hanging).field("late", &late).finish_non_exhaustive()
     }
+}
+
+impl Effect {
+    fn hides(&self) -> bool {
+        matches!(self, Self::HideUser { .. } | Self::HideKeys { .. })
+    }
+
+    /// Whether the call is carried out, now or later.
+    fn executes(&self) -> bool {
+        match self {
+            Self::Refuse(_) | Self::Throttle | Self::Fail500 | Self::Hang | Self::DropBefore => false,
+            Self::ExecuteThenDropReply
+            | Self::ExecuteThen500
+            | Self::ExecuteThenHang
+            | Self::LateEffect { .. }
+            | Self::HideUser { .. }
+            | Self::HideKeys { .. } => true,
+        }
+    }
+}
+
+/// Lets the rules that fit count, and returns the effect of the first one whose turn it is.
+fn walk(rules: &mut Vec<Rule>, fits: impl Fn(&Rule) -> bool) -> Option<Effect> {
+    let mut struck = None;
+    rules.retain_mut(|rule| {
+        if !fits(rule) {
+            return true;
+        }
+        let strikes = struck.is_none() && rule.is_its_turn();
+        if strikes {
+            struck = Some(rule.effect.clone());
+        }
+        rule.counts(strikes)
+    });
+    struck
 }
 
 impl Rule {
@@ -257,6 +292,13 @@ impl Rule {
         }
         self.when != When::Next(0)
     }
+}
+
+/// What the rules make of one call.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Strike {
+    pub(super) effect: Option<Effect>,
+    pub(super) hide: Hide,
 }
 
 /// Counts one up while it lives.
@@ -296,7 +338,8 @@ mod tests {
     fn a_rule_strikes_the_call_it_names_and_is_used_up() {
         let faults = Faults::default();
         faults.nth(2, "CreateUser", Effect::Throttle);
-        let strikes = ["CreateUser", "GetUser", "CreateUser", "CreateUser"].map(|action| faults.strike(action, None).is_some());
+        let strikes =
+            ["CreateUser", "GetUser", "CreateUser", "CreateUser"].map(|action| faults.strike(action, None).effect.is_some());
         assert_eq!(strikes, [false, false, true, false]);
         assert_eq!(faults.pending(), 0);
     }
@@ -305,8 +348,8 @@ mod tests {
     fn the_next_few_calls_are_struck_and_then_no_more() {
         let faults = Faults::default();
         faults.add(Rule { action: None, user: Some("u".to_owned()), when: When::Next(2), effect: Effect::Fail500 });
-        assert_eq!(faults.strike("GetUser", Some("other")), None);
-        let strikes = [1, 2, 3].map(|_| faults.strike("GetUser", Some("u")).is_some());
+        assert_eq!(faults.strike("GetUser", Some("other")), Strike::default());
+        let strikes = [1, 2, 3].map(|_| faults.strike("GetUser", Some("u")).effect.is_some());
         assert_eq!(strikes, [true, true, false]);
     }
 
@@ -315,25 +358,30 @@ mod tests {
         let faults = Faults::default();
         faults.next("GetUser", Effect::Throttle);
         faults.next("GetUser", Effect::Fail500);
-        assert_eq!(faults.strike("GetUser", None), Some(Effect::Throttle));
-        assert_eq!(faults.strike("GetUser", None), Some(Effect::Fail500));
+        assert_eq!(faults.strike("GetUser", None).effect, Some(Effect::Throttle));
+        assert_eq!(faults.strike("GetUser", None).effect, Some(Effect::Fail500));
     }
 
     #[test]
     fn every_call_is_struck_until_the_rules_are_cleared() {
         let faults = Faults::default();
         faults.every("GetUser", Effect::Throttle);
-        assert!((0..5).all(|_| faults.strike("GetUser", None).is_some()));
+        assert!((0..5).all(|_| faults.strike("GetUser", None).effect.is_some()));
         faults.clear();
-        assert_eq!(faults.strike("GetUser", None), None);
+        assert_eq!(faults.strike("GetUser", None), Strike::default());
     }
 
     #[test]
-    fn hiding_waits_for_the_call_that_creates() {
+    fn hiding_waits_for_a_call_that_creates_and_comes_on_top_of_another_effect() {
         let faults = Faults::default();
-        let effect = Effect::HideUser { lasting: Duration::from_secs(5) };
-        faults.add(Rule { action: None, user: None, when: When::Nth(1), effect: effect.clone() });
-        assert_eq!(faults.strike("GetUser", None), None);
-        assert_eq!(faults.strike("CreateUser", None), Some(effect));
+        let lasting = Duration::from_secs(5);
+        faults.next("CreateUser", Effect::Throttle);
+        faults.next("CreateUser", Effect::ExecuteThenDropReply);
+        faults.add(Rule { action: None, user: None, when: When::Nth(1), effect: Effect::HideUser { lasting } });
+        assert_eq!(faults.strike("GetUser", None), Strike::default());
+        assert_eq!(faults.strike("CreateUser", None), Strike { effect: Some(Effect::Throttle), hide: Hide::default() });
+        let hide = Hide { user: Some(lasting), key: None };
+        assert_eq!(faults.strike("CreateUser", None), Strike { effect: Some(Effect::ExecuteThenDropReply), hide });
+        assert_eq!(faults.pending(), 0);
     }
 }

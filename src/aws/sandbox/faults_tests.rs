@@ -116,6 +116,17 @@ async fn a_hidden_user_is_missing_until_its_time_has_come() {
 }
 
 #[tokio::test]
+async fn a_reply_may_be_lost_and_the_user_hidden_too() {
+    let world = World::new().await;
+    world.sandbox.faults().next("CreateUser", Effect::ExecuteThenDropReply);
+    world.sandbox.faults().next("CreateUser", Effect::HideUser { lasting: TEN_SECONDS });
+    assert_eq!(creating(&world, "app").await, NO_ANSWER);
+    assert_eq!(refusal(world.iam().get_user().user_name("app").send()).await, "NoSuchEntity");
+    world.clock.advance(TEN_SECONDS);
+    world.iam().get_user().user_name("app").send().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_hidden_key_is_refused_until_its_time_has_come() {
     let world = World::new().await;
     let iam = world.iam();

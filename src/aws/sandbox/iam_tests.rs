@@ -251,6 +251,28 @@ async fn the_account_is_told_with_tags_and_boundaries() {
 }
 
 #[tokio::test]
+async fn the_account_is_told_in_pages_across_its_kinds() {
+    let world = World::new().await;
+    world.sandbox.create_group("readers", &[READ_ONLY], &[("p", READ)]).unwrap();
+    world.sandbox.create_role("deploy", None, &[]).unwrap();
+    world.sandbox.create_policy("own", READ).unwrap();
+    world.sandbox.limit_pages(1);
+    let mut pages = world.iam().get_account_authorization_details().into_paginator().send();
+    let (mut pages_seen, mut found) = (0, Vec::new());
+    while let Some(page) = pages.next().await {
+        let page = page.unwrap();
+        pages_seen += 1;
+        found.extend(page.user_detail_list().iter().filter_map(|user| user.arn.clone()));
+        found.extend(page.group_detail_list().iter().filter_map(|group| group.arn.clone()));
+        found.extend(page.role_detail_list().iter().filter_map(|role| role.arn.clone()));
+        found.extend(page.policies().iter().filter_map(|policy| policy.arn.clone()));
+    }
+    let account = |what: &str| format!("arn:aws:iam::123456789012:{what}");
+    let expected = ["user/leasehold-admin", "group/readers", "role/deploy", "policy/own"].map(account);
+    assert_eq!((pages_seen, found.as_slice()), (4, expected.as_slice()));
+}
+
+#[tokio::test]
 async fn tags_are_changed_one_by_one() {
     let world = World::new().await;
     let iam = world.iam();

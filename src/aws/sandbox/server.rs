@@ -18,7 +18,7 @@ use super::Inner;
 use super::call::{Call, Hide, Outcome};
 use super::calls::CallRecord;
 use super::failure::Failure;
-use super::faults::{Effect, Phase};
+use super::faults::{Effect, Phase, Strike};
 use super::form::Form;
 use super::session::Caller;
 use super::sigv4::Signed;
@@ -81,16 +81,18 @@ pub(super) async fn accept(listener: TcpListener, inner: Arc<Inner>) {
             next = next => next,
             () = inner.shutdown.cancelled() => return,
         };
-        match accepted {
-            Ok((stream, _)) => {
-                let shared = Arc::clone(&inner);
-                inner.tasks.spawn(async move {
-                    serve(stream, shared).await;
-                    drop(slot);
-                });
-            }
-            // The peer left already, or descriptors are short.
-            Err(_) => inner.clock.sleep(ACCEPT_PAUSE).await,
+        if let Ok((stream, _)) = accepted {
+            let shared = Arc::clone(&inner);
+            inner.tasks.spawn(async move {
+                serve(stream, shared).await;
+                drop(slot);
+            });
+            continue;
+        }
+        // The peer left already, or descriptors are short.
+        tokio::select! {
+            () = inner.clock.sleep(ACCEPT_PAUSE) => {}
+            () = inner.shutdown.cancelled() => return,
         }
     }
 }
@@ -168,10 +170,11 @@ async fn handle(inner: &Arc<Inner>, parts: &Parts, body: &[u8], asked: Asked) ->
         Ok(caller) => caller,
         Err(failure) => return Ok(Err(failure)),
     };
-    let Some(effect) = inner.faults.strike(&asked.action, asked.form.get("UserName")) else {
-        return Ok(execute(inner, &asked, &caller, Hide::default()));
-    };
-    suffer(inner, asked, caller, effect).await
+    let Strike { effect, hide } = inner.faults.strike(&asked.action, asked.form.get("UserName"));
+    match effect {
+        Some(effect) => suffer(inner, asked, caller, effect, hide).await,
+        None => Ok(execute(inner, &asked, &caller, hide)),
+    }
 }
 
 /// The caller, if the request is signed as it should be.
@@ -185,19 +188,19 @@ fn authenticate(inner: &Inner, parts: &Parts, body: &[u8], service: Service, sig
 }
 
 /// What a fault makes of a call.
-async fn suffer(inner: &Arc<Inner>, asked: Asked, caller: Caller, effect: Effect) -> Result<Outcome, Cut> {
-    let run = |hide| execute(inner, &asked, &caller, hide);
+async fn suffer(inner: &Arc<Inner>, asked: Asked, caller: Caller, effect: Effect, hide: Hide) -> Result<Outcome, Cut> {
+    let run = || execute(inner, &asked, &caller, hide);
     Ok(match effect {
         Effect::Refuse(failure) => Err(failure),
         Effect::Throttle => Err(Failure::new(400, "Throttling", "Rate exceeded")),
         Effect::Fail500 => Err(server_error()),
         Effect::DropBefore => return Err(Cut),
         Effect::ExecuteThenDropReply => {
-            let _ = run(Hide::default());
+            let _ = run();
             return Err(Cut);
         }
         Effect::ExecuteThen500 => {
-            let _ = run(Hide::default());
+            let _ = run();
             Err(server_error())
         }
         Effect::Hang => {
@@ -205,28 +208,28 @@ async fn suffer(inner: &Arc<Inner>, asked: Asked, caller: Caller, effect: Effect
             Err(Failure::new(503, "ServiceUnavailable", "The request has failed due to a temporary failure of the server."))
         }
         Effect::ExecuteThenHang => {
-            let outcome = run(Hide::default());
+            let outcome = run();
             inner.faults.hang().await;
             outcome
         }
-        Effect::HideUser { lasting } => run(Hide { user: Some(lasting), key: None }),
-        Effect::HideKeys { lasting, listed } => run(Hide { user: None, key: Some((lasting, listed)) }),
+        // Already within `hide`.
+        Effect::HideUser { .. } | Effect::HideKeys { .. } => run(),
         Effect::LateEffect { after } => {
-            take_effect_later(inner, asked, caller, after);
+            take_effect_later(inner, asked, caller, after, hide);
             return Err(Cut);
         }
     })
 }
 
 /// The time is set now: whoever moves the clock before the task first runs moves it for this call too.
-fn take_effect_later(inner: &Arc<Inner>, asked: Asked, caller: Caller, after: Duration) {
+fn take_effect_later(inner: &Arc<Inner>, asked: Asked, caller: Caller, after: Duration, hide: Hide) {
     let Some(late) = inner.faults.be_late() else { return };
     let due = inner.clock.elapsed().saturating_add(after);
     let shared = Arc::clone(inner);
     inner.tasks.spawn(async move {
         let rest = due.saturating_sub(shared.clock.elapsed());
         tokio::select! {
-            () = shared.clock.sleep(rest) => drop(execute(&shared, &asked, &caller, Hide::default())),
+            () = shared.clock.sleep(rest) => drop(execute(&shared, &asked, &caller, hide)),
             () = shared.shutdown.cancelled() => {}
         }
         drop(late);

@@ -243,6 +243,12 @@ impl Group {
     }
 }
 
+impl ManagedPolicy {
+    pub(super) fn arn(&self) -> String {
+        arn("policy", &self.path, &self.name)
+    }
+}
+
 impl Role {
     pub(super) fn arn(&self) -> String {
         arn("role", &self.path, &self.name)

@@ -264,7 +264,12 @@ fn agrees_with_the_second_version_on_the_kept_documents_laid_out() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/hcl");
     let mut compared = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
-        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        let entry = entry.unwrap();
+        // What libFuzzer found is bytes, not documents: `tests/it/fuzz` drives it.
+        if entry.file_name().to_string_lossy().starts_with("found-") {
+            continue;
+        }
+        let text = std::fs::read_to_string(entry.path()).unwrap();
         let Ok(laid_out) = fmt(&text) else { continue };
         if let Ok(theirs) = hcl::from_str::<serde_json::Value>(&laid_out) {
             assert_eq!(read(&text), theirs, "{laid_out}");

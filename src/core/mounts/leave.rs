@@ -90,7 +90,13 @@ impl Active {
     async fn depart(self: &Arc<Self>, id: &MountId) -> Result<(), ApiError> {
         let id = id.clone();
         self.change_mounts(|active| async move {
-            let Some((entry, version)) = active.mounts.read(&id).await? else { return Ok(()) };
+            let Some((entry, version)) = active.mounts.read(&id).await? else {
+                // If it went by a commit whose answer was lost, nobody wipes it yet.
+                if let Some(entry) = active.mounts.gone.read::<MountEntry>(id.as_str()).await? {
+                    wipe::behind(&active, &Arc::new(entry));
+                }
+                return Ok(());
+            };
             match entry.state.clone() {
                 MountState::Ready => Ok(()),
                 MountState::Moving(to) => active.arrive(entry, version, to).await,

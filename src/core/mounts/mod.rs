@@ -125,8 +125,9 @@ impl Active {
                 Ok(mounted(TokenAuth::new(tokens, policies, view.clone(), Arc::new(Methods::new(self.mounts.back())))))
             }
             (class, _) => {
-                let kind = crate::engine::kv::kind_of(entry);
-                let opener = self.registry.opener(class, kind).ok_or_else(|| not_in_catalog(kind))?;
+                let of_version = self.registry.opener(class, crate::engine::kv::kind_of(entry));
+                let opener = of_version.or_else(|| self.registry.opener(class, &entry.kind));
+                let opener = opener.ok_or_else(|| not_in_catalog(&entry.kind))?;
                 opener(view.clone(), self.deps(entry)).await
             }
         }

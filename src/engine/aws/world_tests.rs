@@ -164,7 +164,7 @@ impl World {
             token: None,
             wrap_ttl: None,
             remote: Remote::default(),
-            headers: Arc::from(Vec::new()),
+            headers: Arc::default(),
         };
         let cx = Ctx {
             asked: Arc::new(asked),

@@ -1,5 +1,5 @@
-//! The key-value engine (spec `kv.md`). Version 1 keeps one object at a path, in [`v1`]; version 2 keeps versions of it, in
-//! [`v2`]. Each has a prefix of storage of its own. The table of mounts knows one type, `kv`, whose options name the version;
+//! The key-value engine (spec `kv.md`). Version 1 keeps one object at a path, in `v1`; version 2 keeps versions of it, in
+//! `v2`. Each has a prefix of storage of its own. The table of mounts knows one type, `kv`, whose options name the version;
 //! the endpoints differ, so each version is a plugin, and [`kind_of`] says which one opens a mount.
 
 mod v1;

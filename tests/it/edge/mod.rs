@@ -209,7 +209,8 @@ impl Plugin for Echo {
 }
 
 async fn echo(_: Arc<Echo>, cx: Ctx, input: Whole) -> Result<Reply, ApiError> {
-    let headers: Map<String, Value> = cx.asked.headers.iter().map(|(name, values)| (name.clone(), json!(values))).collect();
+    let all = |name| cx.asked.headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect::<Vec<_>>();
+    let headers: Map<String, Value> = cx.asked.headers.keys().map(|name| (name.to_string(), json!(all(name)))).collect();
     let mut data = Map::new();
     data.insert("operation".to_owned(), cx.operation.as_str().into());
     data.insert("path".to_owned(), input.path.into());

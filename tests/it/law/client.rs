@@ -49,7 +49,7 @@ pub(super) async fn ask(core: &Arc<Core>, token: &str, operation: Operation, pat
         token: Some(Secret::new(token.to_owned())),
         wrap_ttl: None,
         remote: Remote::default(),
-        headers: Arc::from([]),
+        headers: Arc::default(),
     };
     match core.handle(Request { asked, data }, LIMIT).await {
         Ok(answer) => {

@@ -41,8 +41,7 @@ async fn run(stage: &Arc<Stage>, deed: Deed, loss: Loss, n: u64) -> bool {
     let doing = world.begin(deed).await;
     let said = world.complete(doing).await;
     let struck = match loss {
-        Loss::Power => world.store.disk.is_dead(),
-        Loss::PowerAnswering => world.store.disk.is_dead(),
+        Loss::Power | Loss::PowerAnswering => world.store.disk.is_dead(),
         Loss::Answer { .. } => world.store.disk.commits() - before > n,
     };
     world.store.disk.lose_power_after(u64::MAX);

@@ -228,7 +228,7 @@ impl World {
             token: (!token.is_empty()).then(|| Secret::from(token)),
             wrap_ttl: None,
             remote: Remote::default(),
-            headers: Arc::from([]),
+            headers: Arc::default(),
         };
         match self.core.handle(Request { asked, data }, LIMIT).await {
             Ok(answer) => Ok(match answer.body {

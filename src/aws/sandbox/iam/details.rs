@@ -12,7 +12,7 @@ enum Detail<'s> {
     User(&'s User),
     Group(&'s Group),
     Role(&'s Role),
-    Policy(&'s str, &'s ManagedPolicy),
+    Policy(&'s ManagedPolicy),
 }
 
 pub(super) fn get(state: &State, call: &Call<'_>) -> Outcome {
@@ -23,23 +23,22 @@ pub(super) fn get(state: &State, call: &Call<'_>) -> Outcome {
     }
     let wants = |kind: &str| filter.is_empty() || filter.contains(&kind);
     let page = call.page()?;
-    let users = state.users.iter().filter(|(_, user)| wants("User") && user.is_visible(call.now));
-    let groups = state.groups.iter().filter(|_| wants("Group"));
-    let roles = state.roles.iter().filter(|_| wants("Role"));
-    let managed = state.policies.iter().filter(|_| wants("LocalManagedPolicy"));
-    // A digit before the key keeps the kinds apart, and in order.
+    let users = page.of_kind(&state.users, '1').filter(|(_, user)| wants("User") && user.is_visible(call.now));
+    let groups = page.of_kind(&state.groups, '2').filter(|_| wants("Group"));
+    let roles = page.of_kind(&state.roles, '3').filter(|_| wants("Role"));
+    let managed = page.of_kind(&state.policies, '4').filter(|_| wants("LocalManagedPolicy"));
     let all = users
-        .map(|(key, user)| (format!("1{key}"), Detail::User(user)))
-        .chain(groups.map(|(key, group)| (format!("2{key}"), Detail::Group(group))))
-        .chain(roles.map(|(key, role)| (format!("3{key}"), Detail::Role(role))))
-        .chain(managed.map(|(arn, policy)| (format!("4{arn}"), Detail::Policy(arn, policy))));
+        .map(|(key, user)| (key, Detail::User(user)))
+        .chain(groups.map(|(key, group)| (key, Detail::Group(group))))
+        .chain(roles.map(|(key, role)| (key, Detail::Role(role))))
+        .chain(managed.map(|(key, policy)| (key, Detail::Policy(policy))));
     let (details, next) = page.cut(all);
     let mut xml = Xml::default();
     let found = |pick: fn(&Detail<'_>) -> bool| details.iter().filter(move |detail| pick(detail));
     xml.list("UserDetailList", found(|detail| matches!(detail, Detail::User(_))), |xml, detail| write(xml, state, detail));
     xml.list("GroupDetailList", found(|detail| matches!(detail, Detail::Group(_))), |xml, detail| write(xml, state, detail));
     xml.list("RoleDetailList", found(|detail| matches!(detail, Detail::Role(_))), |xml, detail| write(xml, state, detail));
-    xml.list("Policies", found(|detail| matches!(detail, Detail::Policy(..))), |xml, detail| write(xml, state, detail));
+    xml.list("Policies", found(|detail| matches!(detail, Detail::Policy(_))), |xml, detail| write(xml, state, detail));
     mark(&mut xml, next.as_deref());
     Ok(xml)
 }
@@ -61,10 +60,10 @@ fn write(xml: &mut Xml, state: &State, detail: &Detail<'_>) {
             roles::write(xml, role);
             write_policies(xml, "RolePolicyList", &role.policies);
         }
-        Detail::Policy(arn, policy) => {
+        Detail::Policy(policy) => {
             xml.leaf("PolicyName", &policy.name);
             xml.leaf("PolicyId", &policy.id);
-            xml.leaf("Arn", arn);
+            xml.leaf("Arn", &policy.arn());
             xml.leaf("Path", &policy.path);
             xml.leaf("DefaultVersionId", "v1");
             xml.leaf("AttachmentCount", &policy.attachments.to_string());

@@ -3,7 +3,7 @@
 use super::super::call::{Call, Outcome};
 use super::super::failure::Failure;
 use super::super::sigv4::encode;
-use super::super::state::{ManagedPolicy, State, arn, new_id};
+use super::super::state::{ManagedPolicy, State, new_id};
 use super::super::xml::Xml;
 use super::document;
 use super::names;
@@ -55,10 +55,9 @@ pub(super) fn create(state: &mut State, call: &Call<'_>) -> Outcome {
         document: text.to_owned(),
         attachments: 0,
     };
-    let arn = arn("policy", path, name);
     let mut xml = Xml::default();
-    xml.group("Policy", |xml| write(xml, &arn, &policy, 0));
-    state.policies.insert(arn, policy);
+    xml.group("Policy", |xml| write(xml, &policy, 0));
+    state.policies.insert(policy.arn(), policy);
     Ok(xml)
 }
 
@@ -67,7 +66,7 @@ pub(super) fn get(state: &State, call: &Call<'_>) -> Outcome {
     let mut xml = Xml::default();
     let bounded = state.users.values().filter(|user| user.boundary.as_deref() == Some(arn)).count();
     if let Some(policy) = state.policies.get(arn) {
-        xml.group("Policy", |xml| write(xml, arn, policy, bounded));
+        xml.group("Policy", |xml| write(xml, policy, bounded));
     } else if exists(state, arn)? {
         xml.group("Policy", |xml| {
             xml.leaf("PolicyName", name(arn));
@@ -125,10 +124,10 @@ pub(super) fn delete(state: &mut State, call: &Call<'_>) -> Outcome {
     Ok(Xml::default())
 }
 
-fn write(xml: &mut Xml, arn: &str, policy: &ManagedPolicy, bounded: usize) {
+fn write(xml: &mut Xml, policy: &ManagedPolicy, bounded: usize) {
     xml.leaf("PolicyName", &policy.name);
     xml.leaf("PolicyId", &policy.id);
-    xml.leaf("Arn", arn);
+    xml.leaf("Arn", &policy.arn());
     xml.leaf("Path", &policy.path);
     xml.leaf("DefaultVersionId", "v1");
     xml.leaf("AttachmentCount", &policy.attachments.to_string());

@@ -2,6 +2,7 @@
 
 mod audit;
 mod documents;
+mod kv;
 mod leases;
 mod policies;
 mod wrapping;
@@ -17,6 +18,8 @@ use crate::barrier::View;
 use crate::base::time::ManualClock;
 use crate::base::{ApiPath, RequestId, Secret, Timestamp, Ttl};
 use crate::core::{Active, AnswerBody, Core, Settings};
+use crate::engine::kv::Kv;
+use crate::engine::kv::v2::KvV2;
 use crate::lease::{LeaseError, Leased, Terms};
 use crate::mount::{
     ApiError, Asked, Ctx, Deps, ErrorKind, Grant, LeaseKinds, Named, Nothing, Plugin, Registry, Remote, Reply, Request, Table,
@@ -50,7 +53,7 @@ impl Server {
 
     async fn with(settings: Settings) -> Self {
         let mut registry = Registry::new();
-        registry.secrets::<Lender>().secrets::<Cubbyhole>();
+        registry.secrets::<Lender>().secrets::<Cubbyhole>().secrets::<Kv>().secrets::<KvV2>();
         let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(1_700_000_000)));
         let core = Core::new(Arc::new(MemoryStorage::new()), settings, registry, clock);
         let input = InitInput { secret_shares: Some(1), secret_threshold: Some(1), ..InitInput::default() };

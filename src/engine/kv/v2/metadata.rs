@@ -12,12 +12,12 @@ use crate::mount::{ApiError, Ctx, Named, Reply, Sent, Table};
 
 use super::record::{self, Metadata, negative};
 use super::store::Next;
-use super::{KvV2, custom, nothing_to_patch, patched};
+use super::{KvV2, at_root, custom, nothing_to_patch, patched};
 
 /// Declares them.
 pub(super) fn endpoints(table: &mut Table<KvV2>) {
     let root = table.at("metadata/", "Names of keys.").lenient();
-    root.list(KvV2::list).read(KvV2::at_root).update(KvV2::at_root).patch(KvV2::at_root).delete(KvV2::at_root);
+    root.list(KvV2::list).read(at_root).update(at_root).patch(at_root).delete(at_root);
     table
         .at("metadata/{path:rest}", "A key: its settings and versions. A list has the names below the path.")
         .exists(KvV2::is_known)

@@ -52,15 +52,15 @@ impl Plugin for KvV2 {
         config::endpoints(table);
         for root in ["data/", "delete/", "undelete/", "destroy/"] {
             let endpoint = table.at(root, "Lists nothing; a path is missing.").lenient();
-            endpoint.read(Self::at_root).update(Self::at_root).patch(Self::at_root).delete(Self::at_root);
+            endpoint.read(at_root).update(at_root).patch(at_root).delete(at_root);
         }
         data::endpoints(table);
         versions::endpoints(table);
         metadata::endpoints(table);
         for rest in ["", "{path:rest}"] {
             let endpoint = table.at(rest, "Is no endpoint of version 2, and says so.").lenient();
-            endpoint.read(Self::elsewhere).update(Self::elsewhere).patch(Self::elsewhere).delete(Self::elsewhere);
-            endpoint.list(Self::elsewhere);
+            endpoint.read(elsewhere).update(elsewhere).patch(elsewhere).delete(elsewhere);
+            endpoint.list(elsewhere);
         }
     }
 
@@ -77,32 +77,33 @@ impl KvV2 {
     async fn store(&self) -> Result<&Store, ApiError> {
         self.gate.store().await
     }
-
-    fn at_root(self: Arc<Self>, _: Ctx, _: Nothing) -> Ready<Result<Reply, ApiError>> {
-        ready(Ok(Reply::warning("Non-listing operations on the root of a K/V v2 mount are not supported.").missing()))
-    }
-
-    /// What clients of version 1 ask for.
-    fn elsewhere(self: Arc<Self>, cx: Ctx, _: Nothing) -> Ready<Result<Reply, ApiError>> {
-        let command = match cx.operation {
-            Operation::Create | Operation::Update => "put",
-            Operation::List => "list",
-            Operation::Delete => "delete",
-            Operation::Patch => "patch",
-            _ => "get",
-        };
-        let text = format!(
-            "Invalid path for a versioned K/V secrets engine. See the API docs for the appropriate API endpoints to use. \
-             If using the Vault CLI, use 'vault kv {command}' for this operation."
-        );
-        ready(Ok(Reply::warning(text).missing()))
-    }
 }
 
 impl fmt::Debug for KvV2 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KvV2").field("gate", &self.gate).finish()
     }
+}
+
+fn at_root(_: Arc<KvV2>, _: Ctx, _: Nothing) -> Ready<Result<Reply, ApiError>> {
+    ready(Ok(Reply::warning("Non-listing operations on the root of a K/V v2 mount are not supported.").missing()))
+}
+
+/// What clients of version 1 ask for.
+#[expect(clippy::needless_pass_by_value, reason = "the form of an endpoint")]
+fn elsewhere(_: Arc<KvV2>, cx: Ctx, _: Nothing) -> Ready<Result<Reply, ApiError>> {
+    let command = match cx.operation {
+        Operation::Create | Operation::Update => "put",
+        Operation::List => "list",
+        Operation::Delete => "delete",
+        Operation::Patch => "patch",
+        _ => "get",
+    };
+    let text = format!(
+        "Invalid path for a versioned K/V secrets engine. See the API docs for the appropriate API endpoints to use. \
+         If using the Vault CLI, use 'vault kv {command}' for this operation."
+    );
+    ready(Ok(Reply::warning(text).missing()))
 }
 
 /// 204 to a patch, for which a reply of nothing is a 404 (spec `http-api.md` §5, "Empty rules").
