@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::options::Options;
-use crate::report::{Measured, Report, Table, median, section, verdict};
+use crate::report::{Measured, Report, Table, median, say, section, verdict};
 use crate::rows::{self, Row};
 use crate::server::{Launcher, Server};
 use crate::world::{self, World};
@@ -128,7 +128,14 @@ fn show(options: &Options, report: &mut Report, ceiling: &[Measured], all: &[Res
         table.line(line);
     }
     report.table(&table);
+    let of_bare = ceiling.iter().map(|one| one.cpu.as_secs_f64() * 1e6);
+    let (least, most) = of_bare.fold((f64::INFINITY, 0.0_f64), |(least, most), cpu| (least.min(cpu), most.max(cpu)));
+    let quiet = if most > least * NOISE { ": the machine was not quiet, and these figures are no good" } else { "" };
+    say(&format!("\nThe bare server took {least:.1} to {most:.1} µs over the rounds{quiet}."));
 }
 
 /// Microseconds that auditing may add to an operation, and what we reach for (architecture §15).
 const AUDITED: (f64, f64) = (15.0, 8.0);
+
+/// How much more than at best the bare server may take on a machine that does nothing else.
+const NOISE: f64 = 1.2;
