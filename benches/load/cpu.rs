@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::client::Operator;
 use crate::options::Options;
-use crate::report::{Measured, Report, Table, median, section, verdict};
+use crate::report::{Measured, Report, Table, median, say, section, verdict};
 use crate::rows::{self, Row};
 use crate::server::{Launcher, Server};
 use crate::world::{self, World};
@@ -21,7 +20,6 @@ struct Results {
 /// What the rows run against.
 struct Target<'a> {
     server: &'a Server,
-    operator: Operator,
     world: World,
     connections: usize,
     log: PathBuf,
@@ -35,7 +33,6 @@ pub(crate) async fn measure(options: &Options, launcher: &Launcher<'_>, report: 
     let mut server = launcher.start(folder.path())?;
     server.initialize().await?;
     let target = Target {
-        operator: server.operator().await?,
         world: World::prepare(&server, options.connections).await?,
         server: &server,
         connections: options.connections,
@@ -69,9 +66,10 @@ impl Target<'_> {
         let mut scripts = row.scripts(&self.world, self.connections)?;
         let plain = Measured::turn(self.server, &mut scripts, self.time).await?;
         let mut scripts = row.scripts(&self.world, self.connections)?;
-        world::audit(&self.operator, self.log.to_str()).await?;
+        // On connections of their own: one that is silent for long is closed.
+        world::audit(&self.server.operator().await?, self.log.to_str()).await?;
         let audited = Measured::turn(self.server, &mut scripts, self.time).await;
-        world::audit(&self.operator, None).await?;
+        world::audit(&self.server.operator().await?, None).await?;
         // Some hundred megabytes a turn.
         remove(&self.log)?;
         Ok((plain, audited?))
@@ -130,7 +128,14 @@ fn show(options: &Options, report: &mut Report, ceiling: &[Measured], all: &[Res
         table.line(line);
     }
     report.table(&table);
+    let of_bare = ceiling.iter().map(|one| one.cpu.as_secs_f64() * 1e6);
+    let (least, most) = of_bare.fold((f64::INFINITY, 0.0_f64), |(least, most), cpu| (least.min(cpu), most.max(cpu)));
+    let quiet = if most > least * NOISE { ": the machine was not quiet, and these figures are no good" } else { "" };
+    say(&format!("\nThe bare server took {least:.1} to {most:.1} µs over the rounds{quiet}."));
 }
 
 /// Microseconds that auditing may add to an operation, and what we reach for (architecture §15).
 const AUDITED: (f64, f64) = (15.0, 8.0);
+
+/// How much more than at best the bare server may take on a machine that does nothing else.
+const NOISE: f64 = 1.2;

@@ -46,7 +46,7 @@ fn drive() -> Result<(), Failed> {
     let (options, task) = Options::read(std::env::args().skip(1))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let cores = Cores::of_this_machine()?;
-    let launcher = Launcher { program: &options.server, cores: &cores };
+    let launcher = Launcher { program: &options.server, cores: &cores, cache: options.cache.as_deref() };
     cores.take_load()?;
     match task {
         Task::Measure => runtime.block_on(measure(&options, &launcher)),

@@ -74,6 +74,8 @@ pub(crate) struct Options {
     pub(crate) settling: usize,
     pub(crate) filled: Option<PathBuf>,
     pub(crate) server: PathBuf,
+    /// The server's `cache_size`.
+    pub(crate) cache: Option<String>,
     /// Whether what cannot be measured is a failure.
     pub(crate) strict: bool,
 }
@@ -100,6 +102,7 @@ impl Options {
                 "--leases" => options.leases = [value()?.parse::<usize>()?.max(100); 3],
                 "--lifetime" => options.lifetime = value()?.parse::<u64>()?.clamp(1, 3600),
                 "--filled" => options.filled = Some(value()?.into()),
+                "--cache" => options.cache = Some(value()?),
                 "--server" => options.server = value()?.into(),
                 "--list" => task = Task::Say(ALL.iter().map(|row| row.name).collect::<Vec<_>>().join("\n")),
                 "--help" | "-h" => task = Task::Say(HELP.to_owned()),
@@ -127,6 +130,7 @@ impl Options {
             settling: 10_000,
             filled: None,
             server: env!("CARGO_BIN_EXE_leasehold").into(),
+            cache: None,
             strict: false,
         }
     }
@@ -168,6 +172,7 @@ usage: load [MODE]... [OPTION]...        measure; the tables are Markdown
   --leases N         of `restart`, `expired` and `many`, instead of the numbers above
   --lifetime SECONDS of the leases of `expired` (20); the server has to be down before the first of them ends
   --filled FOLDER    for `many`: a store that `fill` made; it is changed, and may be used again
+  --cache SIZE       of the server for pages of its store, as `cache_size` in its configuration, instead of its default
   --server PROGRAM   to be measured, instead of the one that was built with this driver
 
 Server and load have a core each; two cores that do nothing else are the least. Everything stays on 127.0.0.1.";

@@ -18,6 +18,8 @@ use crate::cores::Cores;
 pub(crate) struct Launcher<'a> {
     pub(crate) program: &'a Path,
     pub(crate) cores: &'a Cores,
+    /// Its `cache_size`, if not the default.
+    pub(crate) cache: Option<&'a str>,
 }
 
 impl Launcher<'_> {
@@ -26,9 +28,10 @@ impl Launcher<'_> {
         let address = free_address()?;
         let config = folder.join("load.hcl");
         let store = store_in(folder).display().to_string();
+        let cache = self.cache.map(|size| format!("cache_size = {size:?}")).unwrap_or_default();
         // The raw endpoint tells an operator what is left in the queue of leases.
         let text = format!(
-            "disable_mlock = true\nlog_level = \"warn\"\nraw_storage_endpoint = true\nstorage \"embedded\" {{ path = {store:?} }}\n\
+            "disable_mlock = true\nlog_level = \"warn\"\nraw_storage_endpoint = true\nstorage \"embedded\" {{\n  path = {store:?}\n  {cache}\n}}\n\
              listener \"tcp\" {{\n  address = \"{address}\"\n  tls_disable = true\n}}\n"
         );
         fs::write(&config, text)?;
