@@ -24,10 +24,7 @@ impl Active {
     /// # Errors
     /// 403 in plain words: no token, an unknown or ended one, or one that may not be used from there.
     pub(super) async fn identify(&self, asked: &Asked) -> Result<Identified, ApiError> {
-        let token = asked.token.as_ref().ok_or_else(refused)?;
-        let before = self.tokens.find(token.expose()).await.map_err(of_token)?.ok_or_else(refused)?;
-        check_origin(&before, asked)?;
-        let acl = self.acl_of(&before).await?;
+        let (before, acl) = self.look(asked).await?.ok_or_else(refused)?;
         let mut caller = Caller { token: Some(Arc::clone(&before)), acl: Some(acl), has_sudo: false, is_last_use: false };
         if before.is_limited() {
             let spent = Box::pin(self.tokens.spend(&before)).await.map_err(of_token)?;
@@ -35,6 +32,18 @@ impl Active {
             caller.token = Some(spent.info);
         }
         Ok(Identified { before, caller })
+    }
+
+    /// The token of a request and what it may do; no use of it is taken. `None`: the request has no token.
+    ///
+    /// # Errors
+    /// 403 in plain words: an unknown or ended token, or one that may not be used from there.
+    pub(super) async fn look(&self, asked: &Asked) -> Result<Option<(Arc<TokenInfo>, Arc<Acl>)>, ApiError> {
+        let Some(token) = asked.token.as_ref().filter(|token| !token.expose().is_empty()) else { return Ok(None) };
+        let info = self.tokens.find(token.expose()).await.map_err(of_token)?.ok_or_else(refused)?;
+        check_origin(&info, asked)?;
+        let acl = self.acl_of(&info).await?;
+        Ok(Some((info, acl)))
     }
 
     /// What a token may do.

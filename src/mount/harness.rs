@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::barrier::{Barrier, BarrierError, Locked, RootKey, View};
 use crate::base::time::ManualClock;
 use crate::base::turns::Turns;
-use crate::base::{ApiPath, Clock, MountId, MountPath, RequestId, Tasks, Timestamp, TokenKey, Ttl, random};
+use crate::base::{ApiPath, Clock, MountId, MountPath, Tasks, Timestamp, TokenKey, Ttl, random};
 use crate::lease::{LeaseManager, Limits, Owner, Owners};
 use crate::policy::{Operation, PolicyStore};
 use crate::storage::memory::MemoryStorage;
@@ -234,15 +234,9 @@ impl Bench {
     /// For calls of the plugin itself.
     pub(crate) fn context(&self, operation: Operation, path: &str) -> Ctx {
         let caller = self.caller.lock().unwrap().clone();
-        let asked = Asked {
-            id: RequestId::fresh(),
-            operation,
-            path: ApiPath::parse(&format!("{}{path}", self.entry.path)).unwrap(),
-            token: None,
-            wrap_ttl: None,
-            remote: Remote { ip: *self.ip.lock().unwrap(), port: 1 },
-            headers: Arc::default(),
-        };
+        let full = ApiPath::parse(&format!("{}{path}", self.entry.path)).unwrap();
+        let remote = Remote { ip: *self.ip.lock().unwrap(), port: 1 };
+        let asked = Asked { remote, ..Asked::new(operation, full, None) };
         let token = caller.token.as_ref();
         let owner = Owner { token: token.map(|t| t.key), version: token.and_then(|t| t.version), ..Owner::default() };
         let clock = Arc::clone(&self.rig.clock) as Arc<dyn Clock>;

@@ -47,6 +47,21 @@ pub struct Asked {
     pub headers: Arc<HeaderMap>,
 }
 
+impl Asked {
+    /// One that came from nowhere, without headers and not to be wrapped: as the server asks itself.
+    pub fn new(operation: Operation, path: ApiPath, token: Option<Secret<String>>) -> Self {
+        Self {
+            id: RequestId::fresh(),
+            operation,
+            path,
+            token,
+            wrap_ttl: None,
+            remote: Remote::default(),
+            headers: Arc::default(),
+        }
+    }
+}
+
 /// Where a request came from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Remote {
@@ -85,6 +100,11 @@ impl Caller {
     /// The key of the token.
     pub fn key(&self) -> Option<&TokenKey> {
         self.token.as_ref().map(|token| &token.key)
+    }
+
+    /// The key of the token that ends with this request, since its last use was taken.
+    pub fn ending(&self) -> Option<TokenKey> {
+        self.key().copied().filter(|_| self.is_last_use)
     }
 }
 

@@ -7,12 +7,12 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use crate::aws::sandbox::Sandbox;
-use crate::base::{ApiPath, RequestId, Secret, Ttl};
+use crate::base::{ApiPath, Secret, Ttl};
 use crate::cli::{Io, ServerFlags, store_token};
 use crate::config::Environment;
 use crate::config::banner::dev_banner;
 use crate::core::{Core, InitInput};
-use crate::mount::{Asked, Remote, Request};
+use crate::mount::{Asked, Request};
 use crate::policy::Operation;
 
 use super::{Background, say, say_error};
@@ -106,15 +106,8 @@ impl Admin<'_> {
             Value::Object(data) => data,
             _ => Map::new(),
         };
-        let asked = Asked {
-            id: RequestId::fresh(),
-            operation: Operation::Update,
-            path: ApiPath::parse(path).map_err(|error| error.to_string())?,
-            token: Some(self.token.clone()),
-            wrap_ttl: None,
-            remote: Remote::default(),
-            headers: Arc::default(),
-        };
+        let parsed = ApiPath::parse(path).map_err(|error| error.to_string())?;
+        let asked = Asked::new(Operation::Update, parsed, Some(self.token.clone()));
         match Box::pin(self.core.handle(Request { asked, data }, Ttl::seconds(90))).await {
             Ok(_) => Ok(()),
             Err(refusal) => Err(format!("{path}: {}", refusal.text.unwrap_or_default())),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use leasehold::barrier::{Barrier, Locked, View};
 use leasehold::base::time::ManualClock;
-use leasehold::base::{ApiPath, RequestId, Secret, Timestamp, Ttl};
+use leasehold::base::{ApiPath, Secret, Timestamp, Ttl};
 use leasehold::core::{AnswerBody, Core, InitInput, Settings};
 use leasehold::mount::{ApiError, Asked, Deps, ErrorKind, Plugin, Registry, Remote, Request, Table};
 use leasehold::policy::{Operation, PolicyStore};
@@ -81,15 +81,9 @@ impl Server {
             Value::Object(map) => map,
             _ => Map::new(),
         };
-        let asked = Asked {
-            id: RequestId::fresh(),
-            operation,
-            path: ApiPath::parse(path).unwrap(),
-            token: (!token.is_empty()).then(|| Secret::from(token)),
-            wrap_ttl: None,
-            remote: Remote { ip: "127.0.0.1".parse().ok(), port: 1 },
-            headers: Arc::default(),
-        };
+        let token = (!token.is_empty()).then(|| Secret::from(token));
+        let remote = Remote { ip: "127.0.0.1".parse().ok(), port: 1 };
+        let asked = Asked { remote, ..Asked::new(operation, ApiPath::parse(path).unwrap(), token) };
         match Box::pin(self.core.handle(Request { asked, data }, Ttl::seconds(90))).await {
             Ok(answer) => {
                 let status = if answer.is_accepted { 202 } else { 200 };

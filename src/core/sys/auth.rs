@@ -19,23 +19,23 @@ pub(super) fn endpoints(table: &mut Table<Sys>) {
 }
 
 async fn list(sys: Arc<Sys>, _: Ctx, _: Nothing) -> Result<Reply, ApiError> {
-    Ok(Reply::data(mounts::all(&*sys.back.active()?, Class::Auth)))
+    Ok(Reply::data(mounts::all(&*sys.active()?, Class::Auth)))
 }
 
 async fn read(sys: Arc<Sys>, _: Ctx, input: Named) -> Result<Reply, ApiError> {
     let path = auth_path(&input.name)?;
     let missing = || ApiError::invalid(format!("No auth engine at {}", path.in_table()));
-    mounts::show(&*sys.back.active()?, Class::Auth, &path).ok_or_else(missing)
+    mounts::show(&*sys.active()?, Class::Auth, &path).ok_or_else(missing)
 }
 
 async fn mount(sys: Arc<Sys>, _: Ctx, input: MountInput) -> Result<Reply, ApiError> {
-    let active = sys.back.active()?;
+    let active = sys.active()?;
     let entry = input.entry(Class::Auth, &active)?;
     active.enable(entry).await?;
     Ok(Reply::empty())
 }
 
 async fn unmount(sys: Arc<Sys>, _: Ctx, input: Named) -> Result<Reply, ApiError> {
-    sys.back.active()?.disable(Class::Auth, auth_path(&input.name)?.as_str()).await?;
+    sys.active()?.disable(Class::Auth, auth_path(&input.name)?.as_str()).await?;
     Ok(Reply::empty())
 }

@@ -19,24 +19,24 @@ pub(super) fn endpoints(table: &mut Table<Sys>) {
 }
 
 async fn list(sys: Arc<Sys>, _: Ctx, _: Nothing) -> Result<Reply, ApiError> {
-    Ok(Reply::data(all(&*sys.back.active()?, Class::Secret)))
+    Ok(Reply::data(all(&*sys.active()?, Class::Secret)))
 }
 
 async fn read(sys: Arc<Sys>, _: Ctx, input: Named) -> Result<Reply, ApiError> {
     let path = MountPath::parse(&input.name)?;
     let missing = || ApiError::invalid(format!("No secret engine mount at {path}"));
-    show(&*sys.back.active()?, Class::Secret, &path).ok_or_else(missing)
+    show(&*sys.active()?, Class::Secret, &path).ok_or_else(missing)
 }
 
 async fn mount(sys: Arc<Sys>, _: Ctx, input: MountInput) -> Result<Reply, ApiError> {
-    let active = sys.back.active()?;
+    let active = sys.active()?;
     let entry = input.entry(Class::Secret, &active)?;
     active.enable(entry).await?;
     Ok(Reply::empty())
 }
 
 async fn unmount(sys: Arc<Sys>, _: Ctx, input: Named) -> Result<Reply, ApiError> {
-    sys.back.active()?.disable(Class::Secret, MountPath::parse(&input.name)?.as_str()).await?;
+    sys.active()?.disable(Class::Secret, MountPath::parse(&input.name)?.as_str()).await?;
     Ok(Reply::empty())
 }
 

@@ -7,10 +7,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::core::Active;
-use crate::core::access::of_token;
 use crate::mount::field::{Flag, Text};
-use crate::mount::{ApiError, Class, Ctx, EndpointSpec, FieldInfo, Mount, Reply, Table};
+use crate::mount::{ApiError, Class, Ctx, EndpointSpec, ErrorKind, FieldInfo, Mount, Reply, Table};
 use crate::policy::{Acl, Operation};
 
 use super::Sys;
@@ -44,7 +42,12 @@ pub(super) struct Naming {
 async fn specs(sys: Arc<Sys>, cx: Ctx, input: Ask) -> Result<Reply, ApiError> {
     let active = sys.active()?;
     let naming = Naming { context: input.context.0, is_generic: input.generic_mount_paths.0 };
-    let acl = presented(&active, &cx).await?;
+    let acl = match active.look(&cx.asked).await {
+        Ok(seen) => seen.map(|(_, acl)| acl),
+        // A token that may not be used says as much as none.
+        Err(error) if error.kind == ErrorKind::Denied => None,
+        Err(error) => return Err(error),
+    };
     let routes = active.routes.load_full();
     let mut mounts: Vec<&Arc<Mount>> = routes.mounts().filter(|mount| is_visible(mount, acl.as_deref())).collect();
     mounts.sort_by(|one, other| one.entry.path.cmp(&other.entry.path));
@@ -56,16 +59,6 @@ async fn specs(sys: Arc<Sys>, cx: Ctx, input: Ask) -> Result<Reply, ApiError> {
         }
     }
     Reply::bare(&document(&active.settings.version, &all))
-}
-
-/// What the token of the request may do, if it is one. No use of it is taken.
-async fn presented(active: &Active, cx: &Ctx) -> Result<Option<Arc<Acl>>, ApiError> {
-    let Some(token) = &cx.asked.token else { return Ok(None) };
-    match active.tokens.find(token.expose()).await.map_err(of_token)? {
-        // One that may not be used says as much as none.
-        Some(info) => Ok(active.acl_of(&info).await.ok()),
-        None => Ok(None),
-    }
 }
 
 fn is_visible(mount: &Mount, acl: Option<&Acl>) -> bool {

@@ -28,7 +28,7 @@ pub(super) fn endpoints(table: &mut Table<Sys>) {
 }
 
 async fn remount(sys: Arc<Sys>, _: Ctx, input: RemountInput) -> Result<Reply, ApiError> {
-    let active = sys.back.active()?;
+    let active = sys.active()?;
     let (Some(Text(from)), Some(Text(to))) = (input.from, input.to) else { return Err(not_given()) };
     if from.is_empty() || to.is_empty() {
         return Err(not_given());
@@ -52,7 +52,7 @@ async fn remount(sys: Arc<Sys>, _: Ctx, input: RemountInput) -> Result<Reply, Ap
 }
 
 async fn status(sys: Arc<Sys>, _: Ctx, input: Named) -> Result<Reply, ApiError> {
-    let Some(migration) = sys.back.active()?.migration(&input.name).await? else { return Ok(Reply::empty()) };
+    let Some(migration) = sys.active()?.migration(&input.name).await? else { return Ok(Reply::empty()) };
     Reply::object(&json!({
         "migration_id": migration.id,
         "migration_info": {

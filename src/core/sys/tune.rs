@@ -82,7 +82,7 @@ pub(super) async fn write_auth(sys: Arc<Sys>, _: Ctx, input: TuneInput) -> Resul
 }
 
 fn read(sys: &Sys, path: &MountPath) -> Result<Reply, ApiError> {
-    let active = sys.back.active()?;
+    let active = sys.active()?;
     let routes = active.routes.load();
     let mount = routes.at(path.as_str());
     let entry = &mount.ok_or_else(|| ApiError::invalid(format!("cannot fetch sysview for path \"{path}\"")))?.entry;
@@ -104,7 +104,7 @@ fn read(sys: &Sys, path: &MountPath) -> Result<Reply, ApiError> {
 }
 
 async fn write(sys: &Sys, path: MountPath, input: TuneInput) -> Result<Reply, ApiError> {
-    let active = sys.back.active()?;
+    let active = sys.active()?;
     if ["sys/", "cubbyhole/", "audit/", "identity/"].iter().any(|prefix| path.as_str().starts_with(prefix)) {
         return Err(ApiError::invalid(format!("cannot tune \"{path}\"")));
     }

@@ -5,10 +5,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::base::MountPath;
-use crate::core::Active;
-use crate::core::access::{check_origin, of_token, refused};
-use crate::mount::{ApiError, Asked, Class, Ctx, ErrorKind, Named, Nothing, Reply, Table};
-use crate::policy::Acl;
+use crate::core::access::refused;
+use crate::mount::{ApiError, Class, Ctx, ErrorKind, Named, Nothing, Reply, Table};
 
 use super::{Sys, mount_info};
 
@@ -24,14 +22,14 @@ pub(super) fn endpoints(table: &mut Table<Sys>) {
 }
 
 async fn mounts(sys: Arc<Sys>, cx: Ctx, _: Nothing) -> Result<Reply, ApiError> {
-    let active = sys.back.active()?;
-    let acl = acl_of(&active, &cx.asked).await?;
+    let active = sys.active()?;
+    let seen = active.look(&cx.asked).await?;
     let (mut secret, mut auth) = (Map::new(), Map::new());
     for mount in active.routes.load().mounts() {
         let entry = &mount.entry;
         let lists_itself = entry.config.listing_visibility.as_deref() == Some("unauth");
-        let info = match &acl {
-            Some(acl) if lists_itself || acl.may_touch(entry.path.as_str()) => mount_info::whole(entry),
+        let info = match &seen {
+            Some((_, acl)) if lists_itself || acl.may_touch(entry.path.as_str()) => mount_info::whole(entry),
             None if lists_itself => mount_info::brief(entry),
             _ => continue,
         };
@@ -49,8 +47,8 @@ async fn no_mount(_: Arc<Sys>, _: Ctx, _: Nothing) -> Result<Reply, ApiError> {
 }
 
 async fn mount(sys: Arc<Sys>, cx: Ctx, input: Named) -> Result<Reply, ApiError> {
-    let active = sys.back.active()?;
-    let acl = acl_of(&active, &cx.asked).await?.ok_or_else(refused)?;
+    let active = sys.active()?;
+    let (_, acl) = active.look(&cx.asked).await?.ok_or_else(refused)?;
     let path = MountPath::parse(&input.name)?;
     let routes = active.routes.load();
     let found = routes.find(path.as_str()).filter(|(mount, _)| acl.may_touch(mount.entry.path.as_str()));
@@ -65,7 +63,7 @@ async fn mount(sys: Arc<Sys>, cx: Ctx, input: Named) -> Result<Reply, ApiError> 
 }
 
 async fn namespaces(sys: Arc<Sys>, cx: Ctx, _: Nothing) -> Result<Reply, ApiError> {
-    acl_of(&*sys.back.active()?, &cx.asked).await?.ok_or_else(refused)?;
+    sys.active()?.look(&cx.asked).await?.ok_or_else(refused)?;
     Ok(Reply::list(vec![String::new()]))
 }
 
@@ -79,16 +77,5 @@ async fn resultant_acl(_: Arc<Sys>, cx: Ctx, _: Nothing) -> Result<Reply, ApiErr
 }
 
 async fn version(sys: Arc<Sys>, _: Ctx, _: Nothing) -> Result<Reply, ApiError> {
-    Reply::object(&json!({ "version": sys.back.active()?.settings.version }))
-}
-
-/// What the token of a request may do, on paths that need none; a look at it is no use of it. `None`: there is no token.
-///
-/// # Errors
-/// 403 when the token is none.
-async fn acl_of(active: &Active, asked: &Asked) -> Result<Option<Arc<Acl>>, ApiError> {
-    let Some(token) = asked.token.as_ref().filter(|token| !token.expose().is_empty()) else { return Ok(None) };
-    let info = active.tokens.find(token.expose()).await.map_err(of_token)?.ok_or_else(refused)?;
-    check_origin(&info, asked)?;
-    active.acl_of(&info).await.map(Some)
+    Reply::object(&json!({ "version": sys.active()?.settings.version }))
 }

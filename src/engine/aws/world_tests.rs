@@ -10,9 +10,9 @@ use crate::aws::sandbox::Sandbox;
 use crate::barrier::{Barrier, BarrierError, Locked, RootKey};
 use crate::base::time::{ManualClock, SystemClock};
 use crate::base::turns::Turns;
-use crate::base::{ApiPath, Clock, MountPath, RequestId, Shutdown, Tasks, Timestamp, TokenKey, Ttl};
+use crate::base::{ApiPath, Clock, MountPath, Shutdown, Tasks, Timestamp, TokenKey, Ttl};
 use crate::lease::{Lease, LeaseManager, Limits, Owner, Owners, RevokeError, Revoked, Revoker};
-use crate::mount::{ApiError, Asked, Body, Caller, Class, Ctx, Deps, LeaseCtx, MountEntry, Mounted, Registry, Remote, Reply};
+use crate::mount::{ApiError, Asked, Body, Caller, Class, Ctx, Deps, LeaseCtx, MountEntry, Mounted, Registry, Reply};
 use crate::policy::{Operation, PolicyStore};
 use crate::storage::memory::MemoryStorage;
 use crate::storage::{Storage, Version};
@@ -157,17 +157,8 @@ impl World {
 
     pub(super) async fn ask(&self, operation: Operation, path: &str, body: Value) -> Result<Reply, ApiError> {
         let full = ApiPath::parse(&format!("aws/{path}")).unwrap();
-        let asked = Asked {
-            id: RequestId::fresh(),
-            operation,
-            path: full,
-            token: None,
-            wrap_ttl: None,
-            remote: Remote::default(),
-            headers: Arc::default(),
-        };
         let cx = Ctx {
-            asked: Arc::new(asked),
+            asked: Arc::new(Asked::new(operation, full, None)),
             caller: Caller::default(),
             mount: Arc::clone(&self.entry),
             limits: LIMITS,

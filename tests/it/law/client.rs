@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use leasehold::aws::sandbox::Sandbox;
-use leasehold::base::{ApiPath, RequestId, Secret, Timestamp, Ttl};
+use leasehold::base::{ApiPath, Secret, Timestamp, Ttl};
 use leasehold::core::{AnswerBody, Core};
-use leasehold::mount::{Asked, Remote, Request};
+use leasehold::mount::{Asked, Request};
 use leasehold::policy::Operation;
 use serde_json::{Map, Value, json};
 
@@ -42,15 +42,7 @@ pub(super) async fn ask(core: &Arc<Core>, token: &str, operation: Operation, pat
         Value::Object(data) => data,
         _ => Map::new(),
     };
-    let asked = Asked {
-        id: RequestId::fresh(),
-        operation,
-        path: ApiPath::parse(path).unwrap(),
-        token: Some(Secret::new(token.to_owned())),
-        wrap_ttl: None,
-        remote: Remote::default(),
-        headers: Arc::default(),
-    };
+    let asked = Asked::new(operation, ApiPath::parse(path).unwrap(), Some(Secret::new(token.to_owned())));
     match core.handle(Request { asked, data }, LIMIT).await {
         Ok(answer) => {
             let body = match answer.body {

@@ -10,8 +10,7 @@ use leasehold::base::{ApiPath, RequestId, Secret, Timestamp, Ttl};
 use leasehold::core::{AnswerBody, Core, InitInput, Settings};
 use leasehold::lease::{Leased, RevokeError, Revoked, Terms};
 use leasehold::mount::{
-    ApiError, Asked, Ctx, Deps, Grant, LeaseCtx, LeaseKinds, Named, Nothing, Plugin, Registry, Remote, Reply, Request, Table,
-    Whole,
+    ApiError, Asked, Ctx, Deps, Grant, LeaseCtx, LeaseKinds, Named, Nothing, Plugin, Registry, Reply, Request, Table, Whole,
 };
 use leasehold::policy::Operation;
 use leasehold::storage::memory::MemoryStorage;
@@ -221,15 +220,8 @@ impl World {
 
     pub(super) async fn ask(&self, token: &str, operation: Operation, path: &str, data: Value) -> Result<Value, String> {
         let Value::Object(data) = data else { panic!("data is an object") };
-        let asked = Asked {
-            id: RequestId::fresh(),
-            operation,
-            path: ApiPath::parse(path).unwrap(),
-            token: (!token.is_empty()).then(|| Secret::from(token)),
-            wrap_ttl: None,
-            remote: Remote::default(),
-            headers: Arc::default(),
-        };
+        let token = (!token.is_empty()).then(|| Secret::from(token));
+        let asked = Asked::new(operation, ApiPath::parse(path).unwrap(), token);
         match self.core.handle(Request { asked, data }, LIMIT).await {
             Ok(answer) => Ok(match answer.body {
                 AnswerBody::Nothing => Value::Null,

@@ -49,6 +49,12 @@ async fn the_openapi_document_shows_what_the_token_sees() {
     };
     let nobody = ask("", json!({})).await;
     assert_eq!((&nobody["openapi"], &nobody["paths"]), (&json!("3.0.2"), &json!({})));
+    let policy = json!({ "policy": "path \"sys/*\" { capabilities = [\"read\"] }" });
+    assert_eq!(server.write("sys/policies/acl/reader", policy).await, Told::Nothing);
+    let here = ask(&server.token(&["reader"]).await, json!({})).await;
+    assert!(here["paths"]["/sys/policies/acl"].is_object());
+    let elsewhere = ask(&server.bound_token(&["reader"], &["10.0.0.0/8"]).await, json!({})).await;
+    assert_eq!(elsewhere["paths"], json!({}), "a token used from where it may not shows as much as none");
     let all = ask(&server.root, json!({ "context": "x" })).await;
     let lists = &all["paths"]["/sys/policies/acl"];
     assert_eq!(lists["get"]["parameters"][0]["name"], json!("list"));

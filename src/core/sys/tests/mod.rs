@@ -16,18 +16,18 @@ use serde_json::{Map, Value, json};
 
 use crate::barrier::View;
 use crate::base::time::ManualClock;
-use crate::base::{ApiPath, RequestId, Secret, Timestamp, Ttl};
+use crate::base::{ApiPath, Secret, Timestamp, Ttl};
 use crate::core::{Active, AnswerBody, Core, Settings};
 use crate::engine::kv::Kv;
 use crate::engine::kv::v2::KvV2;
 use crate::lease::{LeaseError, Leased, Terms};
 use crate::mount::{
-    ApiError, Asked, Ctx, Deps, ErrorKind, Grant, LeaseKinds, Named, Nothing, Plugin, Registry, Remote, Reply, Request, Table,
+    ApiError, Asked, Ctx, Deps, ErrorKind, Grant, LeaseKinds, Named, Nothing, Plugin, Registry, Reply, Request, Table,
 };
 use crate::policy::Operation;
 use crate::seal::InitInput;
 use crate::storage::memory::MemoryStorage;
-use crate::token::NewToken;
+use crate::token::{BoundCidr, NewToken};
 
 /// A server that is unsealed.
 struct Server {
@@ -101,11 +101,17 @@ impl Server {
 
     /// A token of these policies.
     async fn token(&self, policies: &[&str]) -> String {
+        self.bound_token(policies, &[]).await
+    }
+
+    /// One that may be used from these addresses only; requests here come from none.
+    async fn bound_token(&self, policies: &[&str], cidrs: &[&str]) -> String {
         let active = self.active();
         let mount = active.routes.load().at("auth/token/").unwrap().entry.id.clone();
         let policies = policies.iter().map(|name| (*name).to_owned()).collect();
         let mut new = NewToken::service(policies, "auth/token/create", mount);
         new.ttl = Ttl::hours(1);
+        new.bound_cidrs = cidrs.iter().map(|text| BoundCidr::parse(text).unwrap()).collect();
         let mut txn = active.barrier.txn();
         let made = active.tokens.create(&new, &mut txn).await.unwrap();
         txn.commit().await.unwrap();
@@ -130,15 +136,8 @@ impl Told {
 
 fn request(operation: Operation, path: &str, token: &str, wrap_ttl: Option<Ttl>, data: Value) -> Request {
     let Value::Object(data) = data else { panic!("no object") };
-    let asked = Asked {
-        id: RequestId::fresh(),
-        operation,
-        path: ApiPath::parse(path).unwrap(),
-        token: (!token.is_empty()).then(|| Secret::from(token)),
-        wrap_ttl,
-        remote: Remote::default(),
-        headers: Arc::default(),
-    };
+    let token = (!token.is_empty()).then(|| Secret::from(token));
+    let asked = Asked { wrap_ttl, ..Asked::new(operation, ApiPath::parse(path).unwrap(), token) };
     Request { asked, data }
 }
 
