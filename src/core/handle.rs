@@ -68,24 +68,13 @@ impl Active {
     /// Answers a request within `limit`.
     pub(super) async fn handle(self: &Arc<Self>, request: Request, limit: Ttl) -> Outcome {
         let routed = Routed::new(self, request);
-        let is_login = routed.flags.is_login;
-        let clock = Arc::clone(&self.clock);
         if routed.is_plain_read() {
-            // Goes with the connection. A panic would take it along, with HTTP/2 all its streams.
-            let work = AssertUnwindSafe(routed.run()).catch_unwind();
-            return match timeout(&*clock, limit.to_duration(), work).await {
-                Some(Ok(outcome)) => outcome,
-                Some(Err(_)) => Err(Refusal::of(ApiError::internal("the request panicked"), is_login)),
-                None => Err(overdue(is_login)),
-            };
+            // Goes with the connection.
+            return routed.answer(limit).await;
         }
         // The client may leave; the work goes on.
-        let task = self.tasks.spawn(async move { timeout(&*clock, limit.to_duration(), routed.run()).await });
-        match task.await {
-            Ok(Some(outcome)) => outcome,
-            Ok(None) => Err(overdue(is_login)),
-            Err(_) => Err(Refusal::of(ApiError::internal("the request panicked"), is_login)),
-        }
+        let task = self.tasks.spawn(routed.answer(limit));
+        task.await.unwrap_or_else(|_| Err(ApiError::internal("the server stopped before the request ended").into()))
     }
 }
 
@@ -112,25 +101,46 @@ impl Routed {
             && self.asked.wrap_ttl.is_none()
     }
 
-    async fn run(self) -> Outcome {
-        let active = Arc::clone(&self.active);
+    /// Runs it within `limit`, and says in one place what the log and the client are told of a failure.
+    async fn answer(self, limit: Ttl) -> Outcome {
+        let (clock, asked) = (Arc::clone(&self.active.clock), Arc::clone(&self.asked));
         let is_login = self.flags.is_login;
+        // A panic would take the connection along, with HTTP/2 all its streams.
+        let work = AssertUnwindSafe(self.run()).catch_unwind();
+        let outcome = match timeout(&*clock, limit.to_duration(), work).await {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(_)) => Err(ApiError::internal("the request panicked")),
+            None => Err(ApiError::fault("context deadline exceeded")),
+        };
+        outcome.map_err(|error| {
+            if let Some(cause) = &error.cause {
+                tracing::error!(request.id = %asked.id, request.path = %asked.path, error = cause, "a request failed: {cause}");
+            }
+            Refusal::of(error, is_login)
+        })
+    }
+
+    async fn run(self) -> Result<Answer, ApiError> {
+        let active = Arc::clone(&self.active);
         if wrapping::is_checked(self.asked.path.as_str())
             && let Err(error) = Box::pin(wrapping::check(&active, &self.asked, &self.data)).await
         {
-            return Box::pin(self.refuse_wrapping(error)).await;
+            return Err(Box::pin(self.refuse_wrapping(error)).await);
         }
-        let authorized = match self.authorize().await {
-            Ok(authorized) => authorized,
-            Err(denied) => return Box::pin(denied.refuse()).await,
+        let authorized = self.authorize().await;
+        let caller = match &authorized {
+            Ok(authorized) => Some(&authorized.caller),
+            Err(denied) => denied.before.as_ref().map(|identified| &identified.caller),
         };
-        let asked = Arc::clone(&authorized.routed.asked);
-        let last_use = authorized.caller.is_last_use.then(|| authorized.caller.key().copied()).flatten();
-        let outcome = authorized.finish().await;
-        if let Some(token) = last_use {
+        let ending = caller.and_then(Caller::ending);
+        let outcome = match authorized {
+            Ok(authorized) => authorized.finish().await,
+            Err(denied) => Err(Box::pin(denied.refuse()).await),
+        };
+        if let Some(token) = ending {
             active.end_behind(token);
         }
-        outcome.map_err(|error| told(error, is_login, &asked))
+        outcome
     }
 
     /// Steps 3 and 4.
@@ -152,8 +162,7 @@ impl Routed {
             }
         };
         let verdict = self.verdict(&caller, operation);
-        let allowed = verdict.allowed && (!self.flags.needs_sudo || operation == Operation::Help || verdict.sudo);
-        if !allowed {
+        if !verdict.allowed {
             let error = ApiError::denied();
             return Err(Box::new(Denied { routed: self, before: Some(identified), operation: Some(operation), error }));
         }
@@ -205,7 +214,7 @@ impl Routed {
     }
 
     /// A wrapping token that is none leaves one line, the sign that somebody was first (spec `cubbyhole-and-wrapping.md` §4).
-    async fn refuse_wrapping(self, error: ApiError) -> Outcome {
+    async fn refuse_wrapping(self, error: ApiError) -> ApiError {
         let facts = Facts {
             active: &self.active,
             asked: &self.asked,
@@ -216,10 +225,7 @@ impl Routed {
             is_login: false,
             has_accessor: false,
         };
-        if let Err(error) = facts.wrapping_refused(&error).await {
-            return Err(Refusal::of(error, false));
-        }
-        Err(Refusal::of(error, true))
+        facts.wrapping_refused(&error).await.err().unwrap_or(error)
     }
 }
 
@@ -233,7 +239,7 @@ struct Denied {
 }
 
 impl Denied {
-    async fn refuse(self) -> Outcome {
+    async fn refuse(self) -> ApiError {
         let Self { routed, before, operation, error } = self;
         let facts = Facts {
             active: &routed.active,
@@ -245,14 +251,7 @@ impl Denied {
             is_login: false,
             has_accessor: operation.is_some() && is_write(routed.asked.operation),
         };
-        let written = facts.denied(before.as_ref(), operation.is_some(), &error).await;
-        if let Some(identified) = before
-            && identified.caller.is_last_use
-            && let Some(key) = identified.caller.key()
-        {
-            routed.active.end_behind(*key);
-        }
-        Err(told(written.err().unwrap_or(error), false, &routed.asked))
+        facts.denied(before.as_ref(), operation.is_some(), &error).await.err().unwrap_or(error)
     }
 }
 
@@ -401,16 +400,4 @@ fn no_route(path: &str, why: &str) -> ApiError {
     let mut error = ApiError::new(ErrorKind::NotFound, format!("no handler for route \"{path}\". {why}"));
     error.audited = Some("1 error occurred:\n\t* unsupported path\n\n");
     error
-}
-
-/// A failure as the client is told; what he is not told goes to the log.
-fn told(error: ApiError, is_login: bool, asked: &Asked) -> Refusal {
-    if let Some(cause) = &error.cause {
-        tracing::error!(request.id = %asked.id, request.path = %asked.path, error = cause, "a request failed: {cause}");
-    }
-    Refusal::of(error, is_login)
-}
-
-fn overdue(is_login: bool) -> Refusal {
-    Refusal::of(ApiError::fault("context deadline exceeded"), is_login)
 }

