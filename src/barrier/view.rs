@@ -83,9 +83,9 @@ impl View {
         loop {
             let page = Page { after: names.last().map(String::as_str), limit: PAGE };
             let more = self.list(prefix, page).await?;
-            let last = more.len() < PAGE;
+            let is_last = more.len() < PAGE;
             names.extend(more);
-            if last {
+            if is_last {
                 return Ok(names);
             }
         }
@@ -108,6 +108,35 @@ impl View {
         let page = Page { after: after.as_ref().map(Key::as_str), limit: page.limit };
         let found = self.barrier.storage().scan(&self.key(prefix), page).await?;
         Ok(found.into_iter().map(|(key, _)| key.under(&self.prefix).unwrap_or_default().to_owned()).collect())
+    }
+
+    /// All records of this view in order of their keys, by pages, for what has to be in memory at once.
+    pub async fn scan_all<T: DeserializeOwned>(&self) -> Result<Vec<T>, BarrierError> {
+        let mut records = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page: Vec<(String, T)> = self.scan("", Page { after: after.as_deref(), limit: PAGE }).await?;
+            let is_last = page.len() < PAGE;
+            after = page.last().map(|(key, _)| key.clone());
+            records.extend(page.into_iter().map(|(_, record)| record));
+            if is_last {
+                return Ok(records);
+            }
+        }
+    }
+
+    /// All keys of this view in order, by pages, without opening the values.
+    pub async fn scan_keys_all(&self) -> Result<Vec<String>, BarrierError> {
+        let mut keys: Vec<String> = Vec::new();
+        loop {
+            let page = Page { after: keys.last().map(String::as_str), limit: PAGE };
+            let more = self.scan_keys("", page).await?;
+            let is_last = more.len() < PAGE;
+            keys.extend(more);
+            if is_last {
+                return Ok(keys);
+            }
+        }
     }
 
     /// An empty batch.
@@ -212,5 +241,5 @@ fn decode_reason(error: &serde_json::Error) -> String {
     format!("{:?} at line {} column {}", error.classify(), error.line(), error.column())
 }
 
-/// Names read at once by [`View::list_all`].
+/// Names or records read at once by functions that read all.
 const PAGE: usize = 1024;

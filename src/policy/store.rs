@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::barrier::{Barrier, BarrierError, View};
 use crate::base::{Key, Secret};
-use crate::storage::Page;
 
 use super::builtin::{self, CONTROL_GROUP, CONTROL_GROUP_TEXT, DEFAULT, DEFAULT_TEXT, ROOT};
 use super::builtin::{RESPONSE_WRAPPING, RESPONSE_WRAPPING_TEXT};
@@ -121,7 +120,7 @@ impl PolicyStore {
 
     /// The names of all policies but the hidden ones, in order, `root` last.
     pub async fn list(&self) -> Result<Vec<String>, BarrierError> {
-        let mut names = all_keys(&self.acls).await?;
+        let mut names = self.acls.scan_keys_all().await?;
         names.retain(|name| !builtin::is_hidden(name));
         names.push(ROOT.to_owned());
         Ok(names)
@@ -159,7 +158,7 @@ impl PolicyStore {
 
     /// The names of all password policies, in order.
     pub async fn list_passwords(&self) -> Result<Vec<String>, BarrierError> {
-        all_keys(&self.passwords).await
+        self.passwords.scan_keys_all().await
     }
 
     /// Stores a password policy, whose text may be in base64.
@@ -327,20 +326,6 @@ fn decoded(text: &str) -> Cow<'_, str> {
     plain.and_then(|plain| String::from_utf8(plain).ok()).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
-/// All keys of a view, by pages. Names may hold `/`.
-async fn all_keys(view: &View) -> Result<Vec<String>, BarrierError> {
-    let mut keys: Vec<String> = Vec::new();
-    loop {
-        let page = Page { after: keys.last().map(String::as_str), limit: PAGE };
-        let more = view.scan_keys("", page).await?;
-        let is_last = more.len() < PAGE;
-        keys.extend(more);
-        if is_last {
-            return Ok(keys);
-        }
-    }
-}
-
 /// Where ACL policies lie.
 const ACLS: &str = "sys/policy/";
 
@@ -355,9 +340,6 @@ const PARSED: usize = 1024;
 
 /// A change of one policy makes one in so many others be read again.
 const SHARDS: usize = 256;
-
-/// Keys read at once for a list.
-const PAGE: usize = 1024;
 
 #[cfg(test)]
 #[path = "store_tests.rs"]

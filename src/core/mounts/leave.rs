@@ -118,7 +118,7 @@ impl Active {
 
     /// The move a mount is on.
     pub(super) async fn migration_of(&self, id: &MountId) -> Result<Option<Migration>, ApiError> {
-        let all: Vec<Migration> = super::all(&self.mounts.migrations).await?;
+        let all: Vec<Migration> = self.mounts.migrations.scan_all().await?;
         Ok(all.into_iter().find(|migration| migration.mount == *id && migration.status == MigrationStatus::InProgress))
     }
 }

@@ -25,13 +25,11 @@ use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use serde::de::DeserializeOwned;
-
 use crate::auth::token::TokenAuth;
 use crate::barrier::{Barrier, BarrierError, View};
 use crate::base::MountId;
 use crate::mount::{ApiError, Class, Mount, MountEntry, Mounted, mounted};
-use crate::storage::{Page, Version};
+use crate::storage::Version;
 
 use super::Active;
 use super::active::Back;
@@ -90,7 +88,7 @@ impl MountTable {
     /// Reads the table, adds what every server has, opens all plugins and publishes the routes.
     pub(super) async fn load(&self, active: &Arc<Active>, back: &Back) -> Result<(), ApiError> {
         let _only = self.back.set(back.clone());
-        let entries: Vec<MountEntry> = all(&self.entries).await?;
+        let entries: Vec<MountEntry> = self.entries.scan_all().await?;
         for entry in built_in::missing(&entries)? {
             self.entries.put(entry.id.as_str(), &entry).await?;
         }
@@ -194,20 +192,5 @@ fn not_in_catalog(kind: &str) -> ApiError {
     ApiError::invalid(format!("plugin not found in the catalog: {kind}"))
 }
 
-/// All records of a folder.
-async fn all<T: DeserializeOwned>(view: &View) -> Result<Vec<T>, BarrierError> {
-    let mut records = Vec::new();
-    let mut after: Option<String> = None;
-    loop {
-        let page: Vec<(String, T)> = view.scan("", Page { after: after.as_deref(), limit: PAGE }).await?;
-        let is_last = page.len() < PAGE;
-        after = page.last().map(|(key, _)| key.clone());
-        records.extend(page.into_iter().map(|(_, record)| record));
-        if is_last {
-            return Ok(records);
-        }
-    }
-}
-
-/// Records read, or keys removed, at once.
+/// Keys removed at once.
 const PAGE: usize = 256;

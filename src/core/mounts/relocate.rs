@@ -10,9 +10,9 @@ use crate::base::{MountId, MountPath, Timestamp, random};
 use crate::mount::{ApiError, MountEntry, MountState};
 use crate::storage::Version;
 
+use super::Active;
 use super::built_in::TOKEN;
 use super::enable::is_protected;
-use super::{Active, all};
 
 /// How a move goes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -130,7 +130,7 @@ impl Active {
 
     /// Records of moves nobody asks for any more.
     async fn old_migrations(&self) -> Result<Vec<String>, ApiError> {
-        let mut done: Vec<Migration> = all(&self.mounts.migrations).await?;
+        let mut done: Vec<Migration> = self.mounts.migrations.scan_all().await?;
         done.retain(|migration| migration.status != MigrationStatus::InProgress);
         done.sort_by_key(|migration| std::cmp::Reverse(migration.started));
         Ok(done.into_iter().skip(KEPT).map(|migration| migration.id).collect())

@@ -7,13 +7,13 @@ use crate::base::MountId;
 use crate::engine::inert::Unavailable;
 use crate::mount::{ApiError, ErrorKind, Mount, MountEntry, RouteTable, mounted};
 
-use super::{Active, all};
+use super::Active;
 
 impl Active {
     /// Publishes what is stored. Mounts that are open stay open.
     pub(super) async fn reload_mounts(self: &Arc<Self>) -> Result<(), ApiError> {
-        let entries: Vec<MountEntry> = all(&self.mounts.entries).await?;
-        let gone: Vec<MountEntry> = all(&self.mounts.gone).await?;
+        let entries: Vec<MountEntry> = self.mounts.entries.scan_all().await?;
+        let gone: Vec<MountEntry> = self.mounts.gone.scan_all().await?;
         let old = self.routes.load_full();
         let mut mounts = Vec::with_capacity(entries.len());
         for entry in entries {

@@ -18,7 +18,6 @@ use crate::base::{MountPath, Secret, random};
 use crate::core::Active;
 use crate::mount::field::{Flag, Pairs, Text};
 use crate::mount::{ApiError, Ctx, Named, Nothing, Reply, Table};
-use crate::storage::Page;
 
 use super::{Sys, data};
 
@@ -155,17 +154,7 @@ async fn restore_one(active: &Active, config: &DeviceConfig) -> Result<(), ApiEr
 
 /// The stored table; operators have a handful of devices.
 async fn stored(devices: &View) -> Result<Vec<DeviceConfig>, ApiError> {
-    let mut all: Vec<DeviceConfig> = Vec::new();
-    let mut after: Option<String> = None;
-    loop {
-        let page: Vec<(String, DeviceConfig)> = devices.scan("", Page { after: after.as_deref(), limit: PAGE }).await?;
-        let is_last = page.len() < PAGE;
-        after = page.last().map(|(key, _)| key.clone());
-        all.extend(page.into_iter().map(|(_, config)| config));
-        if is_last {
-            return Ok(all);
-        }
-    }
+    Ok(devices.scan_all().await?)
 }
 
 fn devices(active: &Active) -> View {
@@ -183,6 +172,3 @@ fn salt_key(id: &str) -> String {
 fn refused(error: &AuditError) -> ApiError {
     ApiError::invalid(error.to_string())
 }
-
-/// Devices read at once.
-const PAGE: usize = 64;
