@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::barrier::View;
-use crate::mount::{ApiError, Ctx, Deps, Plugin, Reply, Table, Whole};
+use crate::mount::{ApiError, Ctx, Deps, Named, Plugin, Reply, Table, Whole};
 use crate::policy::builtin::RESPONSE_WRAPPING;
 use crate::token::TokenKind;
 
@@ -36,11 +36,11 @@ impl Plugin for Cubbyhole {
 
 impl Cubbyhole {
     /// Asked before the policies are: a write without a path is told so whoever sends it.
-    async fn is_there(self: Arc<Self>, cx: Ctx, input: Whole) -> Result<bool, ApiError> {
-        if input.path.is_empty() {
+    async fn is_there(self: Arc<Self>, cx: Ctx, input: Named) -> Result<bool, ApiError> {
+        if input.name.is_empty() {
             return Err(ApiError::invalid("missing path"));
         }
-        Ok(self.view.exists(&key(&cx, &input.path)?).await?)
+        Ok(self.view.exists(&key(&cx, &input.name)?).await?)
     }
 
     async fn read(self: Arc<Self>, cx: Ctx, input: Whole) -> Result<Reply, ApiError> {

@@ -11,6 +11,8 @@ use super::pattern::Captures;
 
 /// What an endpoint takes. Every type that serde can read and that has a schema is one; its doc comments are the help.
 pub trait Input: Sized + Send + 'static {
+    /// Whether it looks at the body at all; one that does not is spared a copy of it.
+    const TAKES_DATA: bool = true;
     /// Its fields.
     fn fields() -> Vec<FieldInfo>;
     /// Reads it.
@@ -86,6 +88,7 @@ impl<T: Input> Input for Sent<T> {
 }
 
 impl<A: Input, B: Input> Input for Both<A, B> {
+    const TAKES_DATA: bool = A::TAKES_DATA || B::TAKES_DATA;
     fn fields() -> Vec<FieldInfo> {
         let mut fields = A::fields();
         fields.extend(B::fields());
@@ -93,12 +96,13 @@ impl<A: Input, B: Input> Input for Both<A, B> {
     }
     fn decode(decoded: Decoded) -> Result<Self, ApiError> {
         let Decoded { captures, data, is_probe } = decoded;
-        let first = Decoded { captures: captures.clone(), data: data.clone(), is_probe };
+        let first = Decoded { captures: captures.clone(), data: data_for::<A>(&data), is_probe };
         Ok(Self(A::decode(first)?, B::decode(Decoded { captures, data, is_probe })?))
     }
 }
 
 impl Input for Nothing {
+    const TAKES_DATA: bool = false;
     fn fields() -> Vec<FieldInfo> {
         Vec::new()
     }
@@ -118,6 +122,7 @@ impl Input for Whole {
 }
 
 impl Input for Named {
+    const TAKES_DATA: bool = false;
     fn fields() -> Vec<FieldInfo> {
         Vec::new()
     }
@@ -155,6 +160,11 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Input for T {
             ApiError::invalid(format!("{prefix}error converting input for field \"{field}\": {error}"))
         })
     }
+}
+
+/// A copy of the body for an input that looks at it.
+pub(super) fn data_for<I: Input>(data: &Map<String, Value>) -> Map<String, Value> {
+    if I::TAKES_DATA { data.clone() } else { Map::new() }
 }
 
 #[cfg(test)]

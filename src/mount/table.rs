@@ -12,12 +12,13 @@ use serde_json::{Map, Value};
 use crate::policy::Operation;
 
 use super::error::ApiError;
-use super::input::{Decoded, FieldInfo, Input};
+use super::input::{Decoded, FieldInfo, Input, data_for};
 use super::message::{Body, Ctx, Reply};
 use super::pattern::{Captures, Pattern};
 
 type Handler<P> = Arc<dyn Fn(Arc<P>, Ctx, Decoded) -> BoxFuture<'static, Result<Reply, ApiError>> + Send + Sync>;
-type Probe<P> = Arc<dyn Fn(Arc<P>, Ctx, Decoded) -> BoxFuture<'static, Result<bool, ApiError>> + Send + Sync>;
+type Probe<P> =
+    Arc<dyn Fn(Arc<P>, Ctx, Captures, &Map<String, Value>) -> BoxFuture<'static, Result<bool, ApiError>> + Send + Sync>;
 
 /// All endpoints of a type of plugin.
 pub struct Table<P> {
@@ -142,8 +143,7 @@ impl<P: Send + Sync + 'static> Table<P> {
         let Some(probe) = self.endpoints.get(found.place).and_then(|endpoint| endpoint.probe.as_ref()) else {
             return Ok(None);
         };
-        let decoded = Decoded { captures: found.captures.clone(), data: data.clone(), is_probe: true };
-        probe(Arc::clone(plugin), cx.clone(), decoded).await.map(Some)
+        probe(Arc::clone(plugin), cx.clone(), found.captures.clone(), data).await.map(Some)
     }
 
     /// Runs an operation.
@@ -268,7 +268,8 @@ impl<P: Send + Sync + 'static> Endpoint<P> {
         Fut: Future<Output = Result<bool, X>> + Send + 'static,
     {
         self.spec.has_probe = true;
-        self.probe = Some(Arc::new(move |plugin, cx, decoded| {
+        self.probe = Some(Arc::new(move |plugin, cx, captures, data| {
+            let decoded = Decoded { captures, data: data_for::<I>(data), is_probe: true };
             Box::pin(async move { probe(plugin, cx, I::decode(decoded)?).await.map_err(Into::into) })
         }));
         self

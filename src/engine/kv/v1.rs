@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::base::Ttl;
-use crate::mount::{ApiError, Body, Ctx, Reply, Table, Whole};
+use crate::mount::{ApiError, Body, Ctx, Named, Reply, Table, Whole};
 
 use super::Kv;
 
@@ -21,8 +21,8 @@ pub(super) fn endpoints(table: &mut Table<Kv>) {
 }
 
 impl Kv {
-    async fn is_there(self: Arc<Self>, _: Ctx, input: Whole) -> Result<bool, ApiError> {
-        Ok(self.objects.exists(&input.path).await?)
+    async fn is_there(self: Arc<Self>, _: Ctx, input: Named) -> Result<bool, ApiError> {
+        Ok(self.objects.exists(&input.name).await?)
     }
 
     async fn read(self: Arc<Self>, cx: Ctx, input: Whole) -> Result<Reply, ApiError> {
