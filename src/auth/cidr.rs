@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::token::BoundCidr;
+
 /// A text that is not an address or block. Worded as Go's `net` does.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CidrError {
@@ -36,7 +38,7 @@ pub fn blocks_or_addresses(texts: &[String]) -> Result<Vec<IpNet>, CidrError> {
 
 /// A block as the API shows it: one of a single address as that address.
 pub fn shown(block: &IpNet) -> String {
-    if block.prefix_len() == block.max_prefix_len() { block.addr().to_string() } else { block.to_string() }
+    BoundCidr::from(*block).to_string()
 }
 
 /// Whether an address is in one of the blocks. Nowhere is in none; an IPv4 address written as IPv6 is the IPv4 address.

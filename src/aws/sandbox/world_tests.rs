@@ -5,10 +5,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
-use aws_sdk_iam::config::StalledStreamProtectionConfig;
-use aws_sdk_iam::config::retry::RetryConfig;
-use aws_sdk_iam::config::{BehaviorVersion, Region};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_iam::error::ProvideErrorMetadata;
 use aws_smithy_async::time::TimeSource;
 
@@ -50,16 +51,7 @@ impl World {
     }
 
     pub(super) fn iam_as(&self, keys: &Keys) -> aws_sdk_iam::Client {
-        let config = aws_sdk_iam::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("eu-central-1"))
-            .endpoint_url(self.sandbox.url())
-            .credentials_provider(credentials(keys))
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
-            .retry_config(RetryConfig::disabled())
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .time_source(ClockSource(Arc::clone(&self.clock)));
-        aws_sdk_iam::Client::from_conf(config.build())
+        aws_sdk_iam::Client::new(&self.config(keys))
     }
 
     /// STS, as the administrator.
@@ -68,16 +60,20 @@ impl World {
     }
 
     pub(super) fn sts_as(&self, keys: &Keys) -> aws_sdk_sts::Client {
-        let config = aws_sdk_sts::Config::builder()
+        aws_sdk_sts::Client::new(&self.config(keys))
+    }
+
+    fn config(&self, keys: &Keys) -> SdkConfig {
+        SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("eu-central-1"))
             .endpoint_url(self.sandbox.url())
-            .credentials_provider(credentials(keys))
+            .credentials_provider(SharedCredentialsProvider::new(credentials(keys)))
             .http_client(aws_smithy_http_client::Builder::new().build_http())
             .retry_config(RetryConfig::disabled())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .time_source(ClockSource(Arc::clone(&self.clock)));
-        aws_sdk_sts::Client::from_conf(config.build())
+            .time_source(ClockSource(Arc::clone(&self.clock)))
+            .build()
     }
 
     /// The ARN that STS knows the holder of `keys` by, or the code of its refusal.
