@@ -5,7 +5,7 @@ use super::super::failure::Failure;
 use super::super::sigv4::encode;
 use super::super::state::{Group, ManagedPolicy, Policies, Role, State, User};
 use super::super::xml::Xml;
-use super::{groups, policies, roles, users};
+use super::{groups, managed, policies, roles, users};
 
 /// Something of the account. The order of the kinds is that of the pages.
 enum Detail<'s> {
@@ -61,13 +61,7 @@ fn write(xml: &mut Xml, state: &State, detail: &Detail<'_>) {
             write_policies(xml, "RolePolicyList", &role.policies);
         }
         Detail::Policy(policy) => {
-            xml.leaf("PolicyName", &policy.name);
-            xml.leaf("PolicyId", &policy.id);
-            xml.leaf("Arn", &policy.arn());
-            xml.leaf("Path", &policy.path);
-            xml.leaf("DefaultVersionId", "v1");
-            xml.leaf("AttachmentCount", &policy.attachments.to_string());
-            xml.leaf("IsAttachable", "true");
+            managed::write(xml, state, policy);
             xml.list("PolicyVersionList", [policy], |xml, policy| {
                 xml.leaf("Document", &encode(&policy.document));
                 xml.leaf("VersionId", "v1");

@@ -56,7 +56,7 @@ pub(super) fn create(state: &mut State, call: &Call<'_>) -> Outcome {
         attachments: 0,
     };
     let mut xml = Xml::default();
-    xml.group("Policy", |xml| write(xml, &policy, 0));
+    xml.group("Policy", |xml| write(xml, state, &policy));
     state.policies.insert(policy.arn(), policy);
     Ok(xml)
 }
@@ -64,16 +64,15 @@ pub(super) fn create(state: &mut State, call: &Call<'_>) -> Outcome {
 pub(super) fn get(state: &State, call: &Call<'_>) -> Outcome {
     let arn = call.form.required("PolicyArn")?;
     let mut xml = Xml::default();
-    let bounded = state.users.values().filter(|user| user.boundary.as_deref() == Some(arn)).count();
     if let Some(policy) = state.policies.get(arn) {
-        xml.group("Policy", |xml| write(xml, policy, bounded));
+        xml.group("Policy", |xml| write(xml, state, policy));
     } else if exists(state, arn)? {
         xml.group("Policy", |xml| {
             xml.leaf("PolicyName", name(arn));
             xml.leaf("Arn", arn);
             xml.leaf("Path", path(arn));
             xml.leaf("DefaultVersionId", "v1");
-            xml.leaf("PermissionsBoundaryUsageCount", &bounded.to_string());
+            xml.leaf("PermissionsBoundaryUsageCount", &bounded(state, arn).to_string());
             xml.leaf("IsAttachable", "true");
         });
     } else {
@@ -116,22 +115,27 @@ pub(super) fn delete(state: &mut State, call: &Call<'_>) -> Outcome {
         )));
     }
     let policy = state.policies.get(arn).ok_or_else(|| Failure::missing(format!("Policy {arn} was not found.")))?;
-    let is_boundary = state.users.values().any(|user| user.boundary.as_deref() == Some(arn));
-    if policy.attachments > 0 || is_boundary {
+    if policy.attachments > 0 || bounded(state, arn) > 0 {
         return Err(Failure::conflict("Cannot delete a policy attached to entities."));
     }
     state.policies.remove(arn);
     Ok(Xml::default())
 }
 
-fn write(xml: &mut Xml, policy: &ManagedPolicy, bounded: usize) {
+/// How many users a policy bounds.
+fn bounded(state: &State, arn: &str) -> usize {
+    state.users.values().filter(|user| user.boundary.as_deref() == Some(arn)).count()
+}
+
+/// What is told of a policy, without its text.
+pub(super) fn write(xml: &mut Xml, state: &State, policy: &ManagedPolicy) {
     xml.leaf("PolicyName", &policy.name);
     xml.leaf("PolicyId", &policy.id);
     xml.leaf("Arn", &policy.arn());
     xml.leaf("Path", &policy.path);
     xml.leaf("DefaultVersionId", "v1");
     xml.leaf("AttachmentCount", &policy.attachments.to_string());
-    xml.leaf("PermissionsBoundaryUsageCount", &bounded.to_string());
+    xml.leaf("PermissionsBoundaryUsageCount", &bounded(state, &policy.arn()).to_string());
     xml.leaf("IsAttachable", "true");
     xml.leaf_if("Description", policy.description.as_deref());
     xml.leaf("CreateDate", &policy.created.rfc3339());
