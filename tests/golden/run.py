@@ -6,7 +6,7 @@
 Starts what the scenarios need: a server with a configuration file, initialised with one key; one that is never
 initialised; a dev server with a chosen root token; moto. The comparison is that of replay.py and cli_replay.py, which
 run as they are. A step that fails and is not listed in exceptions.txt, a listed step that passes, a listed step that
-does not exist, and a scenario that did not run at all: each fails the run.
+does not exist, and a scenario that did not run at all: each fails the run. A scenario listed whole is named and not run.
 """
 import argparse
 import collections
@@ -31,7 +31,7 @@ CONFIG = {
 
 
 def exceptions(kind):
-    """{(scenario, step): reason} of exceptions.txt."""
+    """{(scenario, step): reason} of exceptions.txt; the step of a scenario that waits as a whole is 0."""
     found = {}
     with open(os.path.join(HERE, "exceptions.txt"), encoding="utf-8") as f:
         for number, line in enumerate(f, 1):
@@ -40,9 +40,9 @@ def exceptions(kind):
                 continue
             words = line.split(None, 2)
             folder, _, name = words[0].partition("/")
-            if len(words) < 3 or folder not in ("http", "cli") or not words[1].isdigit():
-                sys.exit("exceptions.txt:%d: not `http|cli/SCENARIO STEP REASON`" % number)
-            key = (name, int(words[1]))
+            if len(words) < 3 or folder not in ("http", "cli") or not (words[1].isdigit() or words[1] == "*"):
+                sys.exit("exceptions.txt:%d: not `http|cli/SCENARIO STEP|* REASON`" % number)
+            key = (name, 0 if words[1] == "*" else int(words[1]))
             if folder == kind:
                 if key in found:
                     sys.exit("exceptions.txt:%d: listed twice" % number)
@@ -101,6 +101,11 @@ def main():
     if unknown or not wanted:
         sys.exit("no scenario %s" % ", ".join(sorted(unknown)))
     listed = {k: v for k, v in exceptions(a.kind).items() if k[0] in wanted}
+    waiting = {name: reason for (name, step), reason in listed.items() if step == 0 and name not in a.names}
+    wanted = [name for name in wanted if name not in waiting]
+    listed = {k: v for k, v in listed.items() if k[1] != 0 and k[0] in wanted}
+    for name in sorted(waiting):
+        print("WAIT %s/%s: not replayed: %s" % (a.kind, name, waiting[name]))
     if a.kind == "http":
         got = results(run_http(wanted), HTTP_STEP)
     else:
