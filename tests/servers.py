@@ -105,6 +105,8 @@ class Leasehold:
             flags = ["-config=" + self._write_config(port, config or {})]
         self.process = Process([binary(), "server", *flags, *args], clean_environment(self.home, **(env or {})),
                                lambda: http("GET", self.url + "/v1/sys/seal-status", timeout=5), self.log)
+        if dev:
+            self.unseal_key = self.told("Unseal Key: ")
 
     def _write_config(self, port, more):
         config = {
@@ -117,6 +119,17 @@ class Leasehold:
         with open(path, "w", encoding="utf-8") as f:
             json.dump(config, f)
         return path
+
+    def told(self, front):
+        """The rest of the line of the server's output that starts so."""
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            with open(self.log, encoding="utf-8") as f:
+                for line in f:
+                    if line.startswith(front) and line.endswith("\n"):
+                        return line[len(front):].strip()
+            time.sleep(0.05)
+        raise RuntimeError("the server has not said %r" % front)
 
     def call(self, method, path, body=None, token=None, expect=(200, 204)):
         """The reply of a request as root; another status than expected is an error of the test."""

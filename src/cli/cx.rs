@@ -160,11 +160,12 @@ impl<'a> Cx<'a> {
         if self.flags.is(&NON_INTERACTIVE) {
             return Err(Stop::Local(format!("'{what}' not supplied and refusing to pull from stdin")));
         }
-        self.io.ask_hidden(prompt).map_err(|error| {
-            Stop::Local(format!(
+        self.io.ask_hidden(prompt).map_err(|error| match error.kind() {
+            std::io::ErrorKind::Interrupted => Stop::Code(super::stop::INTERRUPTED),
+            _ => Stop::Local(format!(
                 "could not ask for the {what}: {}; pass it as an argument instead, or \"-\" to read it from stdin",
                 reason(&error)
-            ))
+            )),
         })
     }
 }

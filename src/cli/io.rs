@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{self, IsTerminal, Read, Write};
 use std::sync::Arc;
 
+use super::prompt;
 use crate::base::Clock;
 use crate::base::time::SystemClock;
 
@@ -86,16 +87,17 @@ impl Io {
         let _ = self.stderr.write_all(line.as_bytes()).and_then(|()| self.stderr.flush());
     }
 
-    /// Asks on the terminal, without showing what is typed. An interrupt restores the terminal first.
+    /// Asks on the terminal, without showing what is typed.
     ///
     /// # Errors
-    /// When there is no terminal, or nothing was typed before its end.
+    /// When there is no terminal, or nothing was typed before its end; [`io::ErrorKind::Interrupted`] when a signal
+    /// ended the wait. The terminal then shows again what is typed.
     pub(crate) fn ask_hidden(&mut self, prompt: &str) -> io::Result<String> {
         if !self.terminal.stdin {
             return Err(io::Error::new(io::ErrorKind::NotConnected, "stdin is not a terminal"));
         }
         let _ = self.stderr.write_all(prompt.as_bytes()).and_then(|()| self.stderr.flush());
-        let answer = rpassword::read_password();
+        let answer = prompt::read_hidden();
         self.err("", Colour::None);
         answer.map(|text| text.trim().to_owned())
     }

@@ -16,6 +16,7 @@ mod helper;
 mod io;
 mod output;
 mod preview;
+mod prompt;
 mod settings;
 mod stop;
 

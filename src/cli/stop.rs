@@ -22,6 +22,8 @@ pub(crate) const OK: i32 = 0;
 pub(crate) const LOCAL: i32 = 1;
 /// Exit code of a refusal, or of nothing found.
 pub(crate) const REMOTE: i32 = 2;
+/// Exit code of a prompt that a signal ended, as shells have it for an interrupt.
+pub(crate) const INTERRUPTED: i32 = 130;
 /// Exit code of an unknown command.
 pub(crate) const UNKNOWN: i32 = 127;
 

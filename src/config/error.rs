@@ -36,10 +36,10 @@ impl fmt::Display for Place {
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ConfigError {
     /// There is nothing to start with.
-    #[error("no configuration: name a file or folder by -config, or try things out with -dev")]
+    #[error("Must specify at least one config path using -config")]
     Nothing,
     /// A file or folder that cannot be read.
-    #[error("{path}: {reason}")]
+    #[error("error loading configuration from {path}: {reason}")]
     Unreadable {
         /// The file or folder.
         path: String,

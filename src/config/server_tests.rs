@@ -390,12 +390,14 @@ fn what_cannot_be_read_is_told_with_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let load = |path: &Path| ServerConfig::load(&[path.to_owned()], &Environment::default()).unwrap_err().to_string();
     let name = folder.path().display();
-    assert_eq!(load(folder.path()), format!("{name}: the folder holds no .hcl and no .json file"));
-    assert!(load(&folder.path().join("none.hcl")).starts_with(&format!("{name}/none.hcl: No such file")));
+    let cannot = "error loading configuration from";
+    assert_eq!(load(folder.path()), format!("{cannot} {name}: the folder holds no .hcl and no .json file"));
+    let none = format!("{name}/none.hcl");
+    assert_eq!(load(Path::new(&none)), format!("{cannot} {none}: stat {none}: no such file or directory"));
     write(folder.path(), "a.hcl", "ui = true\n= 1");
     assert!(load(folder.path()).starts_with(&format!("{name}/a.hcl:2: expected a key")));
     fs::write(folder.path().join("a.hcl"), [0xff, 0xfe]).unwrap();
-    assert_eq!(load(folder.path()), format!("{name}/a.hcl: the file is not text in UTF-8"));
+    assert_eq!(load(folder.path()), format!("{cannot} {name}/a.hcl: the file is not text in UTF-8"));
     write(folder.path(), "a.hcl", &"#".repeat(crate::base::hcl::MAX_LEN + 7));
     assert!(load(folder.path()).contains("a.hcl: the document is longer than"));
     assert_eq!(ServerConfig::load(&[], &Environment::default()).unwrap_err(), ConfigError::Nothing);

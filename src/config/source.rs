@@ -47,7 +47,7 @@ pub(super) fn read_all(paths: &[PathBuf], environment: &Environment) -> Result<V
 
 /// The path itself, or what of a folder counts.
 fn files(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
-    let cannot = |error: io::Error| unreadable(path, error.to_string());
+    let cannot = |error: io::Error| unreadable(path, at("stat", path, &error));
     if !std::fs::metadata(path).map_err(cannot)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
@@ -76,8 +76,15 @@ fn text_of(path: &Path) -> Result<String, ConfigError> {
     match File::open(path).and_then(|file| file.take(limit).read_to_string(&mut text)) {
         Ok(_) => Ok(text),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(unreadable(path, "the file is not text in UTF-8")),
-        Err(error) => Err(unreadable(path, error.to_string())),
+        Err(error) => Err(unreadable(path, at("open", path, &error))),
     }
+}
+
+/// `stat F: no such file or directory`.
+fn at(verb: &str, path: &Path, error: &io::Error) -> String {
+    let text = error.to_string();
+    let reason = text.split(" (os error").next().unwrap_or(&text);
+    format!("{verb} {}: {}", path.display(), reason.to_lowercase())
 }
 
 fn unreadable(path: &Path, reason: impl Into<String>) -> ConfigError {

@@ -106,6 +106,7 @@ async fn serve(
         dev::prepare(&core, flags, environment, &url, &background).await?;
     }
     wait_for_signals(&server).await?;
+    say("==> Vault shutdown triggered\n");
     tracing::info!("stopping");
     shutdown.cancel();
     drain(&tasks).await;
@@ -128,6 +129,9 @@ fn configuration(flags: &ServerFlags, environment: &Environment) -> Result<(Serv
     if flags.recovery {
         return Err("-recovery: recovery mode is not supported by this server".to_owned());
     }
+    if let Some(name) = flags.experiment.first() {
+        return Err(format!("-experiment: there is no experiment \"{name}\" in this server"));
+    }
     let is_dev = flags.dev
         || flags.dev_aws
         || flags.dev_kv_v1
@@ -149,10 +153,7 @@ fn configuration(flags: &ServerFlags, environment: &Environment) -> Result<(Serv
 /// Flags that have no effect here.
 fn unused(flags: &ServerFlags) -> Vec<String> {
     let rotates = flags.log_rotate_bytes.is_some() || flags.log_rotate_nanos.is_some() || flags.log_rotate_max_files.is_some();
-    let given = [
-        (rotates, "-log-rotate-*: this server does not rotate its log; it opens it again on SIGHUP"),
-        (!flags.experiment.is_empty(), "-experiment: there are none"),
-    ];
+    let given = [(rotates, "-log-rotate-*: this server does not rotate its log; it opens it again on SIGHUP")];
     given.iter().filter(|(given, _)| *given).map(|(_, text)| (*text).to_owned()).collect()
 }
 

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Replay all recorded scenarios against servers of our own, and hold the result against exceptions.txt.
 
-  run.py http|cli [-v] [name...]
+  run.py http|cli|more [-v] [name...]
 
+`http` and `cli` are recorded from the program whose API this is, `more` are command lines in the same form that are ours.
 Starts what the scenarios need: a server with a configuration file, initialised with one key; one that is never
 initialised; a dev server with a chosen root token; moto. The comparison is that of replay.py and cli_replay.py, which
 run as they are. A step that fails and is not listed in exceptions.txt, a listed step that passes, a listed step that
-does not exist, and a scenario that did not run at all: each fails the run.
+does not exist, and a scenario that did not run at all: each fails the run. A scenario listed whole is named and not run.
 """
 import argparse
 import collections
@@ -23,6 +24,7 @@ import servers  # noqa: E402
 
 HTTP_STEP = re.compile(r"(ok|FAIL) +(\S+) step (\d+): ")
 CLI_STEP = re.compile(r"(ok|FAIL) +(\S+): \$ ")
+KINDS = ("http", "cli", "more")
 CONFIG = {
     "raw_storage_endpoint": True,
     "introspection_endpoint": True,
@@ -31,7 +33,7 @@ CONFIG = {
 
 
 def exceptions(kind):
-    """{(scenario, step): reason} of exceptions.txt."""
+    """{(scenario, step): reason} of exceptions.txt; the step of a scenario that waits as a whole is 0."""
     found = {}
     with open(os.path.join(HERE, "exceptions.txt"), encoding="utf-8") as f:
         for number, line in enumerate(f, 1):
@@ -40,9 +42,9 @@ def exceptions(kind):
                 continue
             words = line.split(None, 2)
             folder, _, name = words[0].partition("/")
-            if len(words) < 3 or folder not in ("http", "cli") or not words[1].isdigit():
-                sys.exit("exceptions.txt:%d: not `http|cli/SCENARIO STEP REASON`" % number)
-            key = (name, int(words[1]))
+            if len(words) < 3 or folder not in KINDS or not (words[1].isdigit() or words[1] == "*"):
+                sys.exit("exceptions.txt:%d: not `http|cli|more/SCENARIO STEP|* REASON`" % number)
+            key = (name, 0 if words[1] == "*" else int(words[1]))
             if folder == kind:
                 if key in found:
                     sys.exit("exceptions.txt:%d: listed twice" % number)
@@ -73,6 +75,12 @@ def run_cli(names):
         return replay("cli_replay.py", [servers.binary(), dev.url, dev.root, "--moto", moto.url], names)
 
 
+def run_more(names):
+    with servers.Leasehold(dev=True) as dev, servers.Leasehold() as fresh:
+        return replay("cli_replay.py", [servers.binary(), dev.url, dev.root, "--fresh", fresh.url, "--unseal", dev.unseal_key,
+                                        "--dir", os.path.join(HERE, "more")], names)
+
+
 def results(lines, pattern):
     """{(scenario, step): (passed, lines that say why not)}; commands without a number are counted in order."""
     found, counts, current = {}, collections.Counter(), None
@@ -91,7 +99,7 @@ def results(lines, pattern):
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument("kind", choices=("http", "cli"))
+    ap.add_argument("kind", choices=KINDS)
     ap.add_argument("names", nargs="*", help="scenarios; all when none is given")
     ap.add_argument("-v", action="store_true", help="also show listed steps that fail, as they do")
     a = ap.parse_args()
@@ -101,10 +109,13 @@ def main():
     if unknown or not wanted:
         sys.exit("no scenario %s" % ", ".join(sorted(unknown)))
     listed = {k: v for k, v in exceptions(a.kind).items() if k[0] in wanted}
-    if a.kind == "http":
-        got = results(run_http(wanted), HTTP_STEP)
-    else:
-        got = results(run_cli(wanted), CLI_STEP)
+    waiting = {name: reason for (name, step), reason in listed.items() if step == 0 and name not in a.names}
+    wanted = [name for name in wanted if name not in waiting]
+    listed = {k: v for k, v in listed.items() if k[1] != 0 and k[0] in wanted}
+    for name in sorted(waiting):
+        print("WAIT %s/%s: not replayed: %s" % (a.kind, name, waiting[name]))
+    run = {"http": run_http, "cli": run_cli, "more": run_more}[a.kind]
+    got = results(run(wanted), HTTP_STEP if a.kind == "http" else CLI_STEP)
 
     bad = 0
     for name in wanted:
