@@ -12,7 +12,7 @@ use crate::base::turns::Turns;
 use crate::base::{Clock, Key, MountId, Shutdown, Tasks, TokenKey};
 use crate::identity::EntityStore;
 use crate::lease::LeaseManager;
-use crate::mount::{ApiError, Deps, MountEntry, Registry, RouteTable};
+use crate::mount::{ApiError, Deps, MountEntry, Registry, RouteTable, Shared};
 use crate::policy::PolicyStore;
 use crate::token::{TokenRecords, TokenStore};
 
@@ -49,6 +49,8 @@ pub struct Active {
     pub(super) admin: tokio::sync::Mutex<()>,
     /// Of plugins.
     pub(super) turns: Arc<Turns>,
+    /// Of plugins.
+    pub(super) shared: Arc<Shared>,
 }
 
 /// How plugins of the server's own reach what they belong to.
@@ -102,6 +104,7 @@ impl Active {
             shutdown: Shutdown::new(),
             admin: tokio::sync::Mutex::new(()),
             turns: Turns::new(),
+            shared: Arc::default(),
             barrier,
         });
         let back = Back::default();
@@ -154,6 +157,8 @@ impl Active {
             turns: Arc::clone(&self.turns),
             policies: Arc::clone(&self.policies),
             environment: Arc::clone(&self.settings.environment),
+            cluster: self.cluster.id.as_str().into(),
+            shared: Arc::clone(&self.shared),
         }
     }
 

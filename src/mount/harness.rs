@@ -121,6 +121,8 @@ impl Rig {
             turns: Arc::clone(&self.turns),
             policies: Arc::clone(&self.policies),
             environment: Arc::new(BTreeMap::new()),
+            cluster: "cluster".into(),
+            shared: Arc::default(),
         };
         let plugin = registry.opener(entry.class, &entry.kind).unwrap()(view.clone(), deps).await?;
         let ip = Mutex::new(Some([127, 0, 0, 1].into()));

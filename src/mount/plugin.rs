@@ -19,6 +19,7 @@ use crate::token::TokenInfo;
 use super::error::ApiError;
 use super::kinds::{LeaseCtx, LeaseKinds};
 use super::message::{Ctx, Reply};
+use super::shared::Shared;
 use super::table::{EndpointSpec, Found, Table};
 use super::{Class, MountEntry};
 
@@ -37,6 +38,10 @@ pub struct Deps {
     pub policies: Arc<PolicyStore>,
     /// Regions and such of the environment, read at start.
     pub environment: Arc<BTreeMap<String, String>>,
+    /// Names the server, and its nodes, among all others.
+    pub cluster: Arc<str>,
+    /// What all mounts of this server have in common, such as what is known of an account.
+    pub shared: Arc<Shared>,
 }
 
 /// A secrets engine or an auth method.
@@ -120,6 +125,8 @@ pub trait Mounted: fmt::Debug + Send + Sync {
     async fn revoke(&self, cx: LeaseCtx) -> Result<Revoked, RevokeError>;
     /// Whether that takes a call.
     fn needs_call(&self, lease: &Lease) -> bool;
+    /// What a lease holds, in words for who removes it by force.
+    fn name_of(&self, lease: &Lease) -> String;
     /// What a renewal of a token asks for.
     async fn renew_token(&self, cx: Ctx, token: Arc<TokenInfo>) -> Result<TokenRenewal, ApiError>;
     /// See [`Plugin::login_name`].
@@ -253,6 +260,10 @@ impl<P: Plugin> Mounted for Opened<P> {
 
     fn needs_call(&self, lease: &Lease) -> bool {
         self.shape.kinds.needs_call(&lease.kind)
+    }
+
+    fn name_of(&self, lease: &Lease) -> String {
+        self.shape.kinds.name(lease)
     }
 
     async fn renew_token(&self, cx: Ctx, token: Arc<TokenInfo>) -> Result<TokenRenewal, ApiError> {

@@ -80,8 +80,11 @@ impl Connection {
 
     /// What IAM named is in the account of the credentials.
     pub(super) fn sees(&self, arn: &str) {
-        if let Some(account) = Account::of_arn(arn) {
-            self.learnt().account.get_or_insert(account);
+        let Some(account) = Account::of_arn(arn) else { return };
+        let mut learnt = self.learnt();
+        if learnt.account.is_none() {
+            self.aws.belongs_to(&account.partition, &account.id);
+            learnt.account = Some(account);
         }
     }
 

@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwapOption;
 use tokio::sync::OnceCell;
 
-use crate::aws::{AwsEnvironment, Outside};
+use crate::aws::{Accounts, AwsEnvironment, Outside};
 use crate::barrier::{BarrierError, View};
 use crate::base::{Key, Ttl, random};
 use crate::lease::Terms;
@@ -179,7 +179,8 @@ impl AwsSecrets {
             .map_err(|error| ApiError::fault(format!("unable to initialize username template: {error}")))?;
         let outside = self.outside.get_or_try_init(async || {
             let environment = environment(&self.deps.environment);
-            Outside::new(Arc::clone(&self.deps.clock), environment).map_err(ApiError::internal)
+            let outside = Outside::new(Arc::clone(&self.deps.clock), environment).map_err(ApiError::internal)?;
+            Ok::<_, ApiError>(outside.sharing(self.deps.shared.of::<Accounts>()))
         });
         let outside = outside.await?;
         let aws = outside.connect(&root.settings()).await.map_err(|error| shown("", &error))?;
@@ -203,9 +204,9 @@ impl AwsSecrets {
         self.connection.store(None);
     }
 
-    /// Names the mount among all servers: what a user's marks say.
+    /// What a user's marks say.
     fn cluster(&self) -> &str {
-        self.deps.entry.id.as_str()
+        &self.deps.cluster
     }
 
     fn turn(&self, key: &str) -> String {

@@ -38,6 +38,11 @@ pub(super) struct IamUser {
 
 impl Leased for IamUser {
     const KIND: &'static str = "iam_user";
+
+    fn name(&self) -> String {
+        let account = self.account.as_ref().map_or("an account that is not known", |account| &account.id);
+        format!("IAM user \"{}\" in {account}", self.username)
+    }
 }
 
 impl IamUser {
@@ -96,7 +101,9 @@ pub(super) fn verdict(
         Ok(user) => user,
         Err(error) if error.is_absent() => return Verdict::Absent,
         // As without a mark and without a date.
-        Err(error) if error.is_denied() => return if has_chance { Verdict::Ours(None) } else { Verdict::NotOurs },
+        Err(error) if error.is_denied() && has_chance => return Verdict::Ours(None),
+        // It was made, so it is not given up before somebody may look.
+        Err(error) if error.is_denied() && !what.acknowledged => return Verdict::NotOurs,
         Err(error) => return Verdict::Failed(error),
     };
     let is_ours = match (marks.read(&user), &what.user_id) {
@@ -213,6 +220,8 @@ mod tests {
     fn who_may_not_look_goes_by_the_name() {
         assert_eq!(of(&what(None, 4), Err(refused("AccessDenied"))), "ours");
         assert_eq!(of(&what(None, 0), Err(refused("AccessDenied"))), "not ours");
+        let made = IamUser { acknowledged: true, ..what(Some("AIDA1"), 0) };
+        assert_eq!(of(&made, Err(refused("AccessDenied"))), "failed");
         assert_eq!(of(&what(None, 4), Err(refused("NoSuchEntity"))), "absent");
         assert_eq!(of(&what(None, 4), Err(refused("ExpiredToken"))), "failed");
     }

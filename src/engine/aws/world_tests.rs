@@ -54,7 +54,7 @@ impl Revoker for Ends {
     async fn revoke(&self, lease: &Lease) -> Result<Revoked, RevokeError> {
         let clock = Arc::clone(&self.clock);
         let (lease, mount) = (Arc::new(lease.clone()), Arc::clone(&self.entry));
-        self.mounted.revoke(LeaseCtx { lease, mount, limits: LIMITS, clock }).await
+        self.mounted.revoke(LeaseCtx { lease, mount, limits: LIMITS, clock, is_probe: false }).await
     }
     async fn end_tokens(&self, _: &[TokenKey]) -> Result<(), RevokeError> {
         Ok(())
@@ -103,6 +103,8 @@ impl World {
             turns: Turns::new(),
             policies: PolicyStore::open(&barrier).await.unwrap(),
             environment: Arc::new(BTreeMap::new()),
+            cluster: "cluster".into(),
+            shared: Arc::default(),
         };
         let mut registry = Registry::new();
         registry.secrets::<AwsSecrets>();

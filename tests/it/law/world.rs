@@ -33,6 +33,8 @@ pub(super) struct World {
     pub(super) may_end: bool,
     pub(super) trail: Trail,
     title: String,
+    /// The role that is asked for.
+    pub(super) role: &'static str,
     /// Keys of tokens on a server that nobody uses.
     token_keys: usize,
 }
@@ -64,6 +66,7 @@ impl World {
             may_end: false,
             trail,
             title,
+            role: "r",
             token_keys,
         };
         world.unseal().await;
@@ -94,7 +97,7 @@ impl World {
     /// Credentials are asked for; the lease is looked up before they are used.
     pub(super) fn issue(&self) -> JoinHandle<Result<Option<Held>, String>> {
         let (core, stage, clock) = (Arc::clone(&self.core), Arc::clone(&self.stage), Arc::clone(&self.clock));
-        let asked = self.request(&self.holder, Operation::Read, "aws/creds/r", json!({}));
+        let asked = self.request(&self.holder, Operation::Read, &format!("aws/creds/{}", self.role), json!({}));
         self.stage.tasks.spawn(async move {
             let Some(held) = asked.await.unwrap().held(clock.now()) else { return Ok(None) };
             if look_up(&core, &stage.root, &held.lease).await == Seen::NotFound && is_alive(&stage.sandbox, &held.access_key) {
@@ -112,6 +115,16 @@ impl World {
         }
     }
 
+    /// The server has the credentials that it began with.
+    pub(super) async fn set_root(&self) {
+        self.stage.sandbox.faults().clear();
+        let (root, first) = (self.stage.root.clone(), self.stage.roots.first.clone());
+        let written = self.finish(self.request(&root, Operation::Update, "aws/config/root", first)).await;
+        if !written.is_ok {
+            self.violated(&format!("the first credentials are not taken: {}", written.text));
+        }
+    }
+
     pub(super) async fn unseal(&mut self) {
         let (core, key) = (Arc::clone(&self.core), self.stage.unseal_key.clone());
         let unsealed = self.stage.tasks.spawn(async move { core.unseal(&key).await.map_err(|error| error.to_string()) });
@@ -124,7 +137,7 @@ impl World {
     /// Lets everything run that can without time.
     pub(super) async fn quiet(&self) {
         let signs = || {
-            let asked = (self.store.commits(), self.stage.sandbox.count());
+            let asked = (self.store.commits(), self.stage.sandbox.count() + self.stage.other.count());
             (self.clock.changes(), self.stage.clock.changes(), asked, self.trail.0.lock().unwrap().len())
         };
         let mut before = signs();
@@ -177,6 +190,16 @@ impl World {
             }
             left = left.saturating_sub(self.step(Duration::from_secs(10)));
         }
+    }
+
+    /// Users at AWS that no client holds a living lease of.
+    pub(super) fn strays(&self) -> Vec<String> {
+        let now = self.clock.now();
+        let is_held = |name: &String| {
+            let keys = self.stage.sandbox.user(name).map(|user| user.keys).unwrap_or_default();
+            self.held.iter().any(|held| now < held.ends && keys.contains_key(&held.access_key))
+        };
+        self.stage.sandbox.users().into_iter().filter(|name| !is_held(name)).collect()
     }
 
     /// The process is killed; another one starts on what is durable, with a clock that is set back by that.
