@@ -51,6 +51,13 @@ impl KeyHolders {
         }
     }
 
+    /// A mount is gone, although its plugin may live on for what it lent.
+    pub fn left(&self, mount: &MountId) {
+        for held in self.held().values_mut().filter(|held| held.mount == *mount) {
+            held.key = None;
+        }
+    }
+
     fn held(&self) -> MutexGuard<'_, HashMap<u64, Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
