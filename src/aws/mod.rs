@@ -17,6 +17,7 @@ mod http;
 mod key;
 mod policy;
 mod rates;
+pub mod rotation;
 pub mod sandbox;
 mod simulate;
 mod sts;

@@ -125,11 +125,13 @@ impl Active {
         self.tasks.spawn(Arc::clone(&self.leases).run(revoker, self.shutdown.clone()));
         let (ticking, shutdown, clock) = (Arc::downgrade(self), self.shutdown.clone(), Arc::clone(&self.clock));
         self.tasks.spawn(async move {
+            let mut pause = FIRST_TICK;
             loop {
                 tokio::select! {
                     () = shutdown.cancelled() => return,
-                    () = clock.sleep(TICK) => {}
+                    () = clock.sleep(pause) => {}
                 }
+                pause = TICK;
                 let Some(active) = ticking.upgrade() else { return };
                 active.tick().await;
             }
@@ -153,6 +155,7 @@ impl Active {
         Deps {
             clock: Arc::clone(&self.clock),
             tasks: self.tasks.clone(),
+            shutdown: self.shutdown.clone(),
             entry: Arc::clone(entry),
             turns: Arc::clone(&self.turns),
             policies: Arc::clone(&self.policies),
@@ -202,6 +205,9 @@ fn tell_plugin(active: &Weak<Active>, prefix: &str, key: &Key) {
 
 /// Between two rounds of tidying.
 const TICK: Duration = Duration::from_mins(1);
+
+/// What a process before this one left half done is gone on with soon.
+const FIRST_TICK: Duration = Duration::from_secs(1);
 
 /// How long sealing waits for requests under way (architecture §7).
 const DRAIN: Duration = Duration::from_secs(30);

@@ -17,11 +17,12 @@ use super::revoke::MISMATCH;
 impl AwsSecrets {
     pub(super) async fn status(self: Arc<Self>, cx: Ctx, _: Nothing) -> Result<Reply, ApiError> {
         let report = cx.leases().report().await?;
+        let (rotation, static_roles) = (self.rotation_shown().await?, self.failing_static_roles().await?);
         let connection = self.connection.load_full();
         let rates = connection.as_ref().map(|connection| connection.aws.rates()).unwrap_or_default();
         let mut shown = of_connection(connection.as_deref());
         shown.extend(of_leases(&report, &rates));
-        Ok(Reply::data(shown))
+        Ok(Reply::data(shown).and("rotation", rotation).and("static_roles", static_roles.into()))
     }
 }
 
