@@ -42,6 +42,19 @@ pub struct AwsEnvironment {
     pub ca_bundle: Option<String>,
 }
 
+impl AwsEnvironment {
+    /// What of the variables of the server's environment is about AWS.
+    pub fn of(variables: &BTreeMap<String, String>) -> Self {
+        let named = |name: &str| variables.get(name).filter(|value| !value.is_empty()).cloned();
+        Self {
+            region: named("AWS_REGION"),
+            default_region: named("AWS_DEFAULT_REGION"),
+            ca_bundle: named("AWS_CA_BUNDLE"),
+            endpoints: ENDPOINTS.iter().filter_map(|name| named(name)).collect(),
+        }
+    }
+}
+
 /// What an operator configured (spec §4.1). Empty texts are not set.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
@@ -49,10 +62,14 @@ pub struct Settings {
     pub access_key: String,
     /// Its secret.
     pub secret_key: Secret<String>,
+    /// Goes along with a key pair that ends by itself.
+    pub session_token: Secret<String>,
     /// Region of the calls.
     pub region: String,
     /// Instead of the partition's IAM.
     pub iam_endpoint: String,
+    /// Instead of the region's EC2.
+    pub ec2_endpoint: String,
     /// Instead of the region's STS.
     pub sts_endpoint: String,
     /// Region of STS; counts with `sts_endpoint` only.
@@ -105,6 +122,12 @@ impl Outside {
         Ok(Self { clock, wire, environment: Arc::new(environment), rates: Arc::default() })
     }
 
+    /// The same way for another account, whose rates are its own.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self { rates: Arc::default(), ..self.clone() }
+    }
+
     /// A client by these settings. Calls nobody.
     ///
     /// # Errors
@@ -112,7 +135,7 @@ impl Outside {
     pub async fn connect(&self, settings: &Settings) -> Result<Aws, AwsError> {
         let aws_clock = AwsClock::new(Arc::clone(&self.clock));
         let fallbacks = settings.sts_fallback_endpoints.iter().map(String::as_str);
-        let urls = [settings.iam_endpoint.as_str(), &settings.sts_endpoint].into_iter().chain(fallbacks);
+        let urls = [settings.iam_endpoint.as_str(), &settings.ec2_endpoint, &settings.sts_endpoint].into_iter().chain(fallbacks);
         let route =
             Route { wire: self.wire.clone(), hosts: Arc::new(Hosts::new(urls)), clock: aws_clock.clone(), not_after: None };
         let region = self.region(&settings.region);
@@ -149,7 +172,10 @@ impl Outside {
     async fn credentials(&self, settings: &Settings, region: &str, route: &Route) -> Result<SharedCredentialsProvider, AwsError> {
         let (id, secret) = (&settings.access_key, settings.secret_key.expose());
         match (id.is_empty(), secret.is_empty()) {
-            (false, false) => Ok(SharedCredentialsProvider::new(Credentials::new(id, secret, None, None, "config/root"))),
+            (false, false) => {
+                let token = set(settings.session_token.expose());
+                Ok(SharedCredentialsProvider::new(Credentials::new(id, secret, token, None, "config/root")))
+            }
             (true, true) => {
                 let named = self.environment.endpoints.iter().map(String::as_str);
                 let hosts = Arc::new(Hosts::new(named).with_metadata());
@@ -276,6 +302,10 @@ fn sts_places(settings: &Settings, region: &str) -> Result<Vec<(String, Option<S
 fn set(text: &str) -> Option<String> {
     Some(text).filter(|text| !text.is_empty()).map(str::to_owned)
 }
+
+/// Where the credential chain may be led.
+const ENDPOINTS: &[&str] =
+    &["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_EC2_METADATA_SERVICE_ENDPOINT"];
 
 /// Where nobody names a region.
 pub const DEFAULT_REGION: &str = "us-east-1";

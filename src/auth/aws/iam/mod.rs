@@ -1,0 +1,5 @@
+//! The `iam` login (spec `aws-auth-method.md` §12).
+
+mod headers;
+
+pub(super) use headers::HeaderField;

@@ -1,0 +1,93 @@
+//! The AWS auth method: workloads log in with the identity they already have (spec `aws-auth-method.md`).
+//!
+//! Two types of login. `iam`: the client signs a request to STS, which is sent on, and what STS answers is believed.
+//! `ec2`: the client shows the document that AWS signed for its instance. A role is of one type.
+//!
+//! ```text
+//! role/<name>                     a role
+//! config/client                   credentials and endpoints, what logins must carry
+//! config/identity                 aliases and metadata
+//! config/sts/<account>            the role by which we act in an account
+//! config/certificate/<name>       certificates that documents may be signed with
+//! config/tidy/…                   when what is too old is removed
+//! whitelist/identity/<instance>   the first login of an instance
+//! blacklist/roletag/<base64>      role tags that count no more
+//! ```
+//!
+//! A login is an [`Attempt`](attempt::Attempt): its checks in order, of which each has a name, and its failures codes.
+
+mod attempt;
+mod client_config;
+mod clients;
+mod failure;
+mod iam;
+mod identity_config;
+mod login;
+mod logins;
+mod principal;
+mod resolve;
+mod role;
+mod role_api;
+mod role_input;
+mod sts_config;
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::barrier::View;
+use crate::base::Key;
+use crate::base::turns::Turn;
+use crate::mount::{ApiError, Deps, Plugin, Table};
+
+use client_config::CLIENT;
+use clients::Clients;
+use logins::Logins;
+
+/// The auth method of one mount.
+pub struct AwsAuth {
+    view: View,
+    deps: Deps,
+    clients: Clients,
+    logins: Logins,
+}
+
+impl Plugin for AwsAuth {
+    const KIND: &'static str = "aws";
+    const ABOUT: &'static str = "Logs workloads in with their AWS identity: a signed request to STS, or an instance's document.";
+
+    async fn open(view: View, deps: Deps) -> Result<Self, ApiError> {
+        Ok(Self { view, deps, clients: Clients::default(), logins: Logins::default() })
+    }
+
+    fn endpoints(table: &mut Table<Self>) {
+        role_api::endpoints(table);
+        client_config::endpoints(table);
+        identity_config::endpoints(table);
+        sts_config::endpoints(table);
+        login::endpoints(table);
+        logins::endpoints(table);
+    }
+
+    fn invalidate(&self, key: &Key) {
+        if key.as_str().ends_with(CLIENT) {
+            self.clients.forget();
+        }
+    }
+
+    async fn tick(self: Arc<Self>) {
+        self.logins.drop_old(self.deps.clock.elapsed());
+    }
+}
+
+impl AwsAuth {
+    /// Waits until it may change the record at a key of this mount.
+    async fn turn(&self, key: &str) -> Turn {
+        self.deps.turns.take(self.view.key(key).as_str()).await
+    }
+}
+
+impl fmt::Debug for AwsAuth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwsAuth").field("mount", &self.deps.entry.id).finish_non_exhaustive()
+    }
+}
