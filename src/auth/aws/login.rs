@@ -83,13 +83,14 @@ impl AwsAuth {
     }
 
     /// `None`: the doctor found something, or is done.
-    async fn judge(self: &Arc<Self>, _cx: &Ctx, input: &LoginInput, attempt: &mut Attempt) -> Result<Option<Grant>, Failure> {
+    async fn judge(self: &Arc<Self>, cx: &Ctx, input: &LoginInput, attempt: &mut Attempt) -> Result<Option<Grant>, Failure> {
         attempt.role.clone_from(&input.role);
         let Some(kind) = attempt.check("type", input.kind())? else { return Ok(None) };
         attempt.kind = kind.as_str();
         attempt.detail(kind.as_str());
         match kind {
-            AuthType::Iam | AuthType::Ec2 => Err(Failure::plain(MISSING)),
+            AuthType::Iam => Err(Failure::plain(MISSING)),
+            AuthType::Ec2 => self.judge_ec2(cx, input, attempt).await,
         }
     }
 }

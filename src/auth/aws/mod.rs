@@ -19,6 +19,7 @@
 mod attempt;
 mod client_config;
 mod clients;
+mod ec2;
 mod failure;
 mod iam;
 mod identity_config;
@@ -37,7 +38,8 @@ use std::sync::Arc;
 use crate::barrier::View;
 use crate::base::Key;
 use crate::base::turns::Turn;
-use crate::mount::{ApiError, Deps, Plugin, Table};
+use crate::mount::{ApiError, Ctx, Deps, Plugin, Table, TokenRenewal};
+use crate::token::TokenInfo;
 
 use client_config::CLIENT;
 use clients::Clients;
@@ -49,6 +51,7 @@ pub struct AwsAuth {
     deps: Deps,
     clients: Clients,
     logins: Logins,
+    tidying: ec2::Tidying,
 }
 
 impl Plugin for AwsAuth {
@@ -56,7 +59,7 @@ impl Plugin for AwsAuth {
     const ABOUT: &'static str = "Logs workloads in with their AWS identity: a signed request to STS, or an instance's document.";
 
     async fn open(view: View, deps: Deps) -> Result<Self, ApiError> {
-        Ok(Self { view, deps, clients: Clients::default(), logins: Logins::default() })
+        Ok(Self { view, deps, clients: Clients::default(), logins: Logins::default(), tidying: ec2::Tidying::default() })
     }
 
     fn endpoints(table: &mut Table<Self>) {
@@ -66,6 +69,14 @@ impl Plugin for AwsAuth {
         sts_config::endpoints(table);
         login::endpoints(table);
         logins::endpoints(table);
+        ec2::endpoints(table);
+    }
+
+    async fn renew_token(self: Arc<Self>, cx: Ctx, token: Arc<TokenInfo>) -> Result<TokenRenewal, ApiError> {
+        match token.internal_meta.get("auth_type").map(String::as_str) {
+            Some("ec2") => self.renew_ec2(&cx, &token).await,
+            _ => Ok(TokenRenewal::same(&token)),
+        }
     }
 
     fn invalidate(&self, key: &Key) {
@@ -76,6 +87,7 @@ impl Plugin for AwsAuth {
 
     async fn tick(self: Arc<Self>) {
         self.logins.drop_old(self.deps.clock.elapsed());
+        self.tidy_hourly().await;
     }
 }
 
