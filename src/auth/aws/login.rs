@@ -12,7 +12,7 @@ use crate::mount::{ApiError, Ctx, Grant, Perhaps, Reply, Table};
 use super::AwsAuth;
 use super::attempt::Attempt;
 use super::failure::Failure;
-use super::iam::HeaderField;
+use super::iam::{self, HeaderField};
 use super::role::AuthType;
 
 /// Body of `POST login` and of `POST doctor`. What is supplied, even empty, counts as supplied.
@@ -83,13 +83,14 @@ impl AwsAuth {
     }
 
     /// `None`: the doctor found something, or is done.
-    async fn judge(self: &Arc<Self>, _cx: &Ctx, input: &LoginInput, attempt: &mut Attempt) -> Result<Option<Grant>, Failure> {
+    async fn judge(self: &Arc<Self>, cx: &Ctx, input: &LoginInput, attempt: &mut Attempt) -> Result<Option<Grant>, Failure> {
         attempt.role.clone_from(&input.role);
         let Some(kind) = attempt.check("type", input.kind())? else { return Ok(None) };
         attempt.kind = kind.as_str();
         attempt.detail(kind.as_str());
         match kind {
-            AuthType::Iam | AuthType::Ec2 => Err(Failure::plain(MISSING)),
+            AuthType::Iam => iam::log_in(self, cx, input, attempt).await,
+            AuthType::Ec2 => Err(Failure::plain(MISSING)),
         }
     }
 }

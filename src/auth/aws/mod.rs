@@ -37,7 +37,8 @@ use std::sync::Arc;
 use crate::barrier::View;
 use crate::base::Key;
 use crate::base::turns::Turn;
-use crate::mount::{ApiError, Deps, Plugin, Table};
+use crate::mount::{ApiError, Ctx, Deps, Plugin, Table, TokenRenewal};
+use crate::token::TokenInfo;
 
 use client_config::CLIENT;
 use clients::Clients;
@@ -49,6 +50,7 @@ pub struct AwsAuth {
     deps: Deps,
     clients: Clients,
     logins: Logins,
+    iam: iam::Iam,
 }
 
 impl Plugin for AwsAuth {
@@ -56,7 +58,7 @@ impl Plugin for AwsAuth {
     const ABOUT: &'static str = "Logs workloads in with their AWS identity: a signed request to STS, or an instance's document.";
 
     async fn open(view: View, deps: Deps) -> Result<Self, ApiError> {
-        Ok(Self { view, deps, clients: Clients::default(), logins: Logins::default() })
+        Ok(Self { view, deps, clients: Clients::default(), logins: Logins::default(), iam: iam::Iam::default() })
     }
 
     fn endpoints(table: &mut Table<Self>) {
@@ -66,6 +68,16 @@ impl Plugin for AwsAuth {
         sts_config::endpoints(table);
         login::endpoints(table);
         logins::endpoints(table);
+    }
+
+    async fn renew_token(self: Arc<Self>, _: Ctx, token: Arc<TokenInfo>) -> Result<TokenRenewal, ApiError> {
+        // Tokens remember the type themselves: it may be left out of what is shown.
+        let shown = || token.meta.as_ref().and_then(|meta| meta.get(AUTH_TYPE));
+        let kind = token.internal_meta.get(AUTH_TYPE).or_else(shown);
+        match kind.map_or("ec2", String::as_str) {
+            "iam" => self.renew_iam(&token).await,
+            other => Err(ApiError::invalid_listed(format!("unrecognized auth_type: \"{other}\""))),
+        }
     }
 
     fn invalidate(&self, key: &Key) {
@@ -91,3 +103,6 @@ impl fmt::Debug for AwsAuth {
         f.debug_struct("AwsAuth").field("mount", &self.deps.entry.id).finish_non_exhaustive()
     }
 }
+
+/// Under which name a token remembers its type of login.
+const AUTH_TYPE: &str = "auth_type";
