@@ -22,6 +22,7 @@ use crate::base::{Clock, Secret};
 
 use super::call::Action;
 use super::clock::AwsClock;
+use super::ec2::Ec2;
 use super::error::{AwsError, Unsent};
 use super::hosts::Hosts;
 use super::http::{Route, Wire};
@@ -106,6 +107,7 @@ struct Inner {
     route: Route,
     iam: aws_sdk_iam::Client,
     sts: Vec<Candidate>,
+    ec2: Ec2,
     /// The first candidate that answered, and as whom.
     chosen: OnceCell<(usize, Identity)>,
     max_retries: u32,
@@ -140,6 +142,7 @@ impl Outside {
             Route { wire: self.wire.clone(), hosts: Arc::new(Hosts::new(urls)), clock: aws_clock.clone(), not_after: None };
         let region = self.region(&settings.region);
         let credentials = self.credentials(settings, &region, &route).await?;
+        let ec2 = Ec2::new(&settings.ec2_endpoint, &region, credentials.clone());
         let base = base_config(&region, credentials, &route);
         let mut iam = aws_sdk_iam::config::Builder::from(&base);
         iam.set_endpoint_url(set(&settings.iam_endpoint));
@@ -153,6 +156,7 @@ impl Outside {
             aws_clock,
             iam: aws_sdk_iam::Client::from_conf(iam.build()),
             sts: sts.collect(),
+            ec2,
             chosen: OnceCell::new(),
             max_retries: u32::try_from(settings.max_retries).unwrap_or(DEFAULT_RETRIES).min(MOST_RETRIES),
             route,
@@ -243,6 +247,18 @@ impl Aws {
 
     pub(super) fn iam(&self) -> &aws_sdk_iam::Client {
         &self.inner.iam
+    }
+
+    pub(super) fn ec2(&self) -> &Ec2 {
+        &self.inner.ec2
+    }
+
+    pub(super) fn route(&self) -> &Route {
+        &self.inner.route
+    }
+
+    pub(super) fn until(&self) -> Option<Duration> {
+        self.until
     }
 
     pub(super) fn sts(&self) -> &[Candidate] {

@@ -189,13 +189,20 @@ impl Route {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let setting = |text: String| HttpError::Unsent(Unsent::Setting, text);
         let request = request.try_into_http1x().map_err(|error| setting(error.to_string()))?;
-        if !self.hosts.allow(request.uri()) {
-            let host = request.uri().host().unwrap_or_default();
-            return Err(setting(format!("{host} is neither a host of AWS nor a configured endpoint")));
-        }
         let (parts, body) = request.into_parts();
         let body = body.bytes().ok_or_else(|| setting("the request has no body in memory".to_owned()))?;
-        let request = Request::from_parts(parts, Full::new(Bytes::copy_from_slice(body)));
+        let answer = self.exchange(Request::from_parts(parts, Bytes::copy_from_slice(body))).await?;
+        HttpResponse::try_from(answer.map(SdkBody::from)).map_err(|error| HttpError::Sent(error.to_string()))
+    }
+
+    /// Sends a request, where it may go, and learns AWS's time from the answer.
+    pub(super) async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        if !self.hosts.allow(request.uri()) {
+            let host = request.uri().host().unwrap_or_default();
+            let text = format!("{host} is neither a host of AWS nor a configured endpoint");
+            return Err(HttpError::Unsent(Unsent::Setting, text));
+        }
+        let request = request.map(Full::new);
         let answer = match self.not_after {
             None => self.wire.pooled(request).await?,
             Some(not_after) => self.wire.single(request, not_after).await?,
@@ -203,7 +210,7 @@ impl Route {
         if let Some(date) = answer.headers().get(header::DATE).and_then(|date| date.to_str().ok()) {
             self.clock.learn(date);
         }
-        HttpResponse::try_from(answer.map(SdkBody::from)).map_err(|error| HttpError::Sent(error.to_string()))
+        Ok(answer)
     }
 }
 

@@ -218,6 +218,7 @@ impl Bucket {
             message: "Rate exceeded".to_owned(),
             status: 400,
             retry_after: None,
+            request_id: String::new(),
         };
         let mut refusal = self.last.clone().unwrap_or_else(told);
         refusal.retry_after = Some(self.drain());
@@ -279,7 +280,8 @@ mod tests {
 
     fn throttled() -> Result<(), AwsError> {
         let (code, message) = ("Throttling".to_owned(), "Rate exceeded".to_owned());
-        Err(AwsError::Refused(Refusal { action: ACTION, code, message, status: 400, retry_after: None }))
+        let refusal = Refusal { action: ACTION, code, message, status: 400, retry_after: None, request_id: String::new() };
+        Err(AwsError::Refused(refusal))
     }
 
     async fn admit(rates: &Rates, clock: &ManualClock, urgency: Urgency, wait: u64) -> Result<(), AwsError> {

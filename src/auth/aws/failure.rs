@@ -208,7 +208,7 @@ impl AwsFault {
             action: action.to_owned(),
             code: error.code().to_owned(),
             message,
-            request_id: String::new(),
+            request_id: error.request_id().to_owned(),
         }
     }
 
@@ -285,7 +285,8 @@ mod tests {
 
     fn refusal(code: &str, message: &str) -> AwsError {
         let (code, message) = (code.to_owned(), message.to_owned());
-        AwsError::Refused(Refusal { action: "iam:GetRole", code, message, status: 403, retry_after: None })
+        let refusal = Refusal { action: "iam:GetRole", code, message, status: 403, retry_after: None, request_id: String::new() };
+        AwsError::Refused(refusal)
     }
 
     fn code(error: &AwsError, place: &str) -> Code {

@@ -90,7 +90,7 @@ impl AwsAuth {
         attempt.detail(kind.as_str());
         match kind {
             AuthType::Iam => iam::log_in(self, cx, input, attempt).await,
-            AuthType::Ec2 => Err(Failure::plain(MISSING)),
+            AuthType::Ec2 => self.judge_ec2(cx, input, attempt).await,
         }
     }
 }

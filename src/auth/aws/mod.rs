@@ -19,6 +19,7 @@
 mod attempt;
 mod client_config;
 mod clients;
+mod ec2;
 mod failure;
 mod iam;
 mod identity_config;
@@ -51,6 +52,7 @@ pub struct AwsAuth {
     clients: Clients,
     logins: Logins,
     iam: iam::Iam,
+    tidying: ec2::Tidying,
 }
 
 impl Plugin for AwsAuth {
@@ -58,7 +60,14 @@ impl Plugin for AwsAuth {
     const ABOUT: &'static str = "Logs workloads in with their AWS identity: a signed request to STS, or an instance's document.";
 
     async fn open(view: View, deps: Deps) -> Result<Self, ApiError> {
-        Ok(Self { view, deps, clients: Clients::default(), logins: Logins::default(), iam: iam::Iam::default() })
+        Ok(Self {
+            view,
+            deps,
+            clients: Clients::default(),
+            logins: Logins::default(),
+            iam: iam::Iam::default(),
+            tidying: ec2::Tidying::default(),
+        })
     }
 
     fn endpoints(table: &mut Table<Self>) {
@@ -68,14 +77,16 @@ impl Plugin for AwsAuth {
         sts_config::endpoints(table);
         login::endpoints(table);
         logins::endpoints(table);
+        ec2::endpoints(table);
     }
 
-    async fn renew_token(self: Arc<Self>, _: Ctx, token: Arc<TokenInfo>) -> Result<TokenRenewal, ApiError> {
+    async fn renew_token(self: Arc<Self>, cx: Ctx, token: Arc<TokenInfo>) -> Result<TokenRenewal, ApiError> {
         // Tokens remember the type themselves: it may be left out of what is shown.
         let shown = || token.meta.as_ref().and_then(|meta| meta.get(AUTH_TYPE));
         let kind = token.internal_meta.get(AUTH_TYPE).or_else(shown);
         match kind.map_or("ec2", String::as_str) {
-            "iam" => self.renew_iam(&token).await,
+            "iam" => self.renew_iam(&cx, &token).await,
+            "ec2" => self.renew_ec2(&cx, &token).await,
             other => Err(ApiError::invalid_listed(format!("unrecognized auth_type: \"{other}\""))),
         }
     }
@@ -88,6 +99,7 @@ impl Plugin for AwsAuth {
 
     async fn tick(self: Arc<Self>) {
         self.logins.drop_old(self.deps.clock.elapsed());
+        self.tidy_hourly().await;
     }
 }
 

@@ -23,7 +23,7 @@ use super::form::Form;
 use super::session::Caller;
 use super::sigv4::Signed;
 use super::xml::Xml;
-use super::{access, iam, sts};
+use super::{access, ec2, iam, sts};
 use crate::base::{random, time};
 
 /// The services that are spoken.
@@ -31,6 +31,7 @@ use crate::base::{random, time};
 pub(super) enum Service {
     Iam,
     Sts,
+    Ec2,
 }
 
 impl Service {
@@ -39,6 +40,7 @@ impl Service {
         match version {
             "2010-05-08" => Some(Self::Iam),
             "2011-06-15" => Some(Self::Sts),
+            "2016-11-15" => Some(Self::Ec2),
             _ => None,
         }
     }
@@ -48,6 +50,7 @@ impl Service {
         match self {
             Self::Iam => "iam",
             Self::Sts => "sts",
+            Self::Ec2 => "ec2",
         }
     }
 
@@ -55,6 +58,7 @@ impl Service {
         match self {
             Self::Iam => "https://iam.amazonaws.com/doc/2010-05-08/",
             Self::Sts => "https://sts.amazonaws.com/doc/2011-06-15/",
+            Self::Ec2 => "http://ec2.amazonaws.com/doc/2016-11-15/",
         }
     }
 }
@@ -138,7 +142,7 @@ async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Result<Respons
 impl Asked {
     fn read(parts: &Parts, body: &[u8]) -> Result<Self, Failure> {
         if parts.uri.path() != "/" {
-            return Err(Failure::new(404, "NotFound", "This stand-in for AWS answers IAM and STS at / only."));
+            return Err(Failure::new(404, "NotFound", "This stand-in for AWS answers IAM, STS and EC2 at / only."));
         }
         let form = match parts.method {
             Method::POST => {
@@ -192,6 +196,7 @@ async fn suffer(inner: &Arc<Inner>, asked: Asked, caller: Caller, effect: Effect
     let run = || execute(inner, &asked, &caller, hide);
     Ok(match effect {
         Effect::Refuse(failure) => Err(failure),
+        Effect::Throttle if asked.service == Service::Ec2 => Err(ec2::throttled()),
         Effect::Throttle => Err(Failure::new(400, "Throttling", "Rate exceeded")),
         Effect::Fail500 => Err(server_error()),
         Effect::DropBefore => return Err(Cut),
@@ -206,6 +211,11 @@ async fn suffer(inner: &Arc<Inner>, asked: Asked, caller: Caller, effect: Effect
         Effect::Hang => {
             inner.faults.hang().await;
             Err(Failure::new(503, "ServiceUnavailable", "The request has failed due to a temporary failure of the server."))
+        }
+        Effect::Delay { by } => {
+            let outcome = run();
+            inner.clock.sleep(by).await;
+            outcome
         }
         Effect::ExecuteThenHang => {
             let outcome = run();
@@ -244,6 +254,7 @@ fn execute(inner: &Inner, asked: &Asked, caller: &Caller, hide: Hide) -> Outcome
         let outcome = match asked.service {
             Service::Iam => iam::run(&mut state, &call, &asked.action),
             Service::Sts => sts::run(&mut state, &call, &asked.action),
+            Service::Ec2 => ec2::run(&mut state, &call, &asked.action),
         };
         let version = asked.form.get("Version").unwrap_or_default();
         outcome.unwrap_or_else(|| Err(no_action(&asked.action, version)))
@@ -258,7 +269,11 @@ fn respond(inner: &Inner, service: Service, action: &str, outcome: Outcome) -> R
         Ok(result) => (StatusCode::OK, success(service, action, &result, &request_id)),
         Err(failure) => {
             let status = StatusCode::from_u16(failure.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            (status, failure.body(service.namespace(), &request_id))
+            let body = match service {
+                Service::Ec2 => ec2::failure(&failure, &request_id),
+                Service::Iam | Service::Sts => failure.body(service.namespace(), &request_id),
+            };
+            (status, body)
         }
     };
     let mut response = Response::new(Full::new(Bytes::from(text)));
@@ -275,6 +290,9 @@ fn respond(inner: &Inner, service: Service, action: &str, outcome: Outcome) -> R
 }
 
 fn success(service: Service, action: &str, result: &Xml, request_id: &str) -> String {
+    if service == Service::Ec2 {
+        return ec2::success(action, service.namespace(), result, request_id);
+    }
     let mut xml = Xml::default();
     xml.root(&format!("{action}Response"), service.namespace(), |xml| {
         if !result.is_empty() {

@@ -13,6 +13,7 @@ mod url;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -22,6 +23,8 @@ use crate::mount::{Alias, Ctx, Grant};
 use super::AwsAuth;
 use super::attempt::Attempt;
 use super::client_config::ClientConfig;
+use super::clients::{OWN_CALLS, Place};
+use super::ec2::Running;
 use super::failure::{Code, Failure};
 use super::identity_config::{IdentityConfig, chosen};
 use super::login::LoginInput;
@@ -53,11 +56,11 @@ struct Caller {
 
 /// An instance that the session of a login names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Inferred {
+struct Inferred {
     /// Its id.
-    pub(super) id: String,
+    id: String,
     /// Its private host name.
-    pub(super) hostname: String,
+    hostname: String,
 }
 
 impl Default for Iam {
@@ -153,13 +156,45 @@ async fn role(auth: &Arc<AwsAuth>, cx: &Ctx, attempt: &mut Attempt) -> Result<Op
     Ok(Some(role))
 }
 
-/// The instance that the session names, where the role wants one.
-async fn infer(_auth: &Arc<AwsAuth>, role: &Role, _caller: &Caller, attempt: &mut Attempt) -> Result<Option<Inferred>, Failure> {
+/// The instance that the session names, where the role wants one. `None`: the doctor found something.
+async fn infer(
+    auth: &Arc<AwsAuth>,
+    role: &Role,
+    caller: &Caller,
+    attempt: &mut Attempt,
+) -> Result<Option<Inferred>, Failure> {
     if !role.infers_instance() {
         attempt.skip(&["instance", "bounds"], "the role infers no instance");
         return Ok(Some(Inferred::default()));
     }
-    Ok(None)
+    let until = auth.deps.clock.elapsed().saturating_add(OWN_CALLS);
+    let found = instance(auth, role, &caller.principal, until).await;
+    let Some(running) = attempt.check("instance", found)? else {
+        attempt.skip(&["bounds"], "the instance is not known");
+        return Ok(None);
+    };
+    let bounds = auth.check_bounds(role, &caller.principal.account, &running, until).await;
+    let bounds = bounds.map_err(|failure| failure.within("error validating instance: "));
+    let inferred = Inferred { id: running.instance.id.clone(), hostname: running.instance.private_dns.clone() };
+    Ok(attempt.check("bounds", bounds)?.map(|()| inferred))
+}
+
+/// The session is named after the instance, which must run.
+async fn instance(auth: &AwsAuth, role: &Role, principal: &Principal, until: Duration) -> Result<Running, Failure> {
+    let (session, region) = (principal.session.as_str(), role.inferred_aws_region.as_str());
+    let prefix = format!("failed to verify {} as a valid EC2 instance in region {region}: ", request::shortened(session));
+    if !is_instance_id(session) {
+        let sentence = "the client must log in by the role of an EC2 instance, whose session is named after the instance";
+        let text = format!("{prefix}the name of the session is no instance id");
+        return Err(Failure::named(Code::InstanceUnknown, text, sentence));
+    }
+    let place = Place { partition: &principal.partition, account: &principal.account, region };
+    auth.running(place, session, until).await.map_err(|failure| failure.within(&prefix))
+}
+
+fn is_instance_id(text: &str) -> bool {
+    let digits = text.strip_prefix("i-").unwrap_or_default();
+    (1..=17).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The token of a login.
@@ -233,7 +268,3 @@ impl Caller {
 
 /// Logins of a mount that wait for STS at the same time.
 const RELAYS: usize = 1024;
-
-#[cfg(test)]
-#[path = "iam_tests.rs"]
-mod tests;
