@@ -165,6 +165,14 @@ impl Outside {
         Ok(Aws { inner: Arc::new(inner), urgency: Urgency::default(), until: None })
     }
 
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    pub(super) fn wire(&self) -> &Wire {
+        &self.wire
+    }
+
     /// The configured region, else the environment's, else `us-east-1`.
     pub fn region(&self, configured: &str) -> String {
         let environment = [&self.environment.region, &self.environment.default_region];

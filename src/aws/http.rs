@@ -91,11 +91,16 @@ impl Wire {
     }
 
     async fn pooled(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, HttpError> {
+        self.bounded(request, LARGEST).await
+    }
+
+    /// Sends a request; of the answer at most so many bytes are taken.
+    pub(super) async fn bounded(&self, request: Request<Full<Bytes>>, most: usize) -> Result<Response<Bytes>, HttpError> {
         let answer = self.pool.request(request).await.map_err(|error| {
             let text = reasons(&error);
             if error.is_connect() { HttpError::Unsent(Unsent::Connection, text) } else { HttpError::Sent(text) }
         })?;
-        collect(answer).await
+        collect(answer, most).await
     }
 
     /// Opens a connection for this request and sends it, unless it is past `not_after` on [`Clock::elapsed`] by then.
@@ -111,7 +116,7 @@ impl Wire {
                 return Err(HttpError::Unsent(Unsent::TooLate, "it took too long to come to the call that creates".to_owned()));
             }
             let answer = sender.send_request(request).await.map_err(|error| HttpError::Sent(reasons(&error)))?;
-            collect(answer).await
+            collect(answer, LARGEST).await
         };
         // What the connection ends with, the exchange is told.
         let driven = async {
@@ -136,9 +141,9 @@ fn to_origin_form(request: &mut Request<Full<Bytes>>) -> Result<(), String> {
     Ok(())
 }
 
-async fn collect(answer: Response<Incoming>) -> Result<Response<Bytes>, HttpError> {
+async fn collect(answer: Response<Incoming>, most: usize) -> Result<Response<Bytes>, HttpError> {
     let (parts, body) = answer.into_parts();
-    let body = Limited::new(body, LARGEST).collect().await.map_err(|error| HttpError::Sent(reasons(&*error)))?;
+    let body = Limited::new(body, most).collect().await.map_err(|error| HttpError::Sent(reasons(&*error)))?;
     Ok(Response::from_parts(parts, body.to_bytes()))
 }
 

@@ -12,7 +12,7 @@ use crate::mount::{ApiError, Ctx, Grant, Perhaps, Reply, Table};
 use super::AwsAuth;
 use super::attempt::Attempt;
 use super::failure::Failure;
-use super::iam::HeaderField;
+use super::iam::{self, HeaderField};
 use super::role::AuthType;
 
 /// Body of `POST login` and of `POST doctor`. What is supplied, even empty, counts as supplied.
@@ -89,7 +89,7 @@ impl AwsAuth {
         attempt.kind = kind.as_str();
         attempt.detail(kind.as_str());
         match kind {
-            AuthType::Iam => Err(Failure::plain(MISSING)),
+            AuthType::Iam => iam::log_in(self, cx, input, attempt).await,
             AuthType::Ec2 => self.judge_ec2(cx, input, attempt).await,
         }
     }

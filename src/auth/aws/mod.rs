@@ -51,6 +51,7 @@ pub struct AwsAuth {
     deps: Deps,
     clients: Clients,
     logins: Logins,
+    iam: iam::Iam,
     tidying: ec2::Tidying,
 }
 
@@ -59,7 +60,14 @@ impl Plugin for AwsAuth {
     const ABOUT: &'static str = "Logs workloads in with their AWS identity: a signed request to STS, or an instance's document.";
 
     async fn open(view: View, deps: Deps) -> Result<Self, ApiError> {
-        Ok(Self { view, deps, clients: Clients::default(), logins: Logins::default(), tidying: ec2::Tidying::default() })
+        Ok(Self {
+            view,
+            deps,
+            clients: Clients::default(),
+            logins: Logins::default(),
+            iam: iam::Iam::default(),
+            tidying: ec2::Tidying::default(),
+        })
     }
 
     fn endpoints(table: &mut Table<Self>) {
@@ -73,9 +81,13 @@ impl Plugin for AwsAuth {
     }
 
     async fn renew_token(self: Arc<Self>, cx: Ctx, token: Arc<TokenInfo>) -> Result<TokenRenewal, ApiError> {
-        match token.internal_meta.get("auth_type").map(String::as_str) {
-            Some("ec2") => self.renew_ec2(&cx, &token).await,
-            _ => Ok(TokenRenewal::same(&token)),
+        // Tokens remember the type themselves: it may be left out of what is shown.
+        let shown = || token.meta.as_ref().and_then(|meta| meta.get(AUTH_TYPE));
+        let kind = token.internal_meta.get(AUTH_TYPE).or_else(shown);
+        match kind.map_or("ec2", String::as_str) {
+            "iam" => self.renew_iam(&cx, &token).await,
+            "ec2" => self.renew_ec2(&cx, &token).await,
+            other => Err(ApiError::invalid_listed(format!("unrecognized auth_type: \"{other}\""))),
         }
     }
 
@@ -103,3 +115,6 @@ impl fmt::Debug for AwsAuth {
         f.debug_struct("AwsAuth").field("mount", &self.deps.entry.id).finish_non_exhaustive()
     }
 }
+
+/// Under which name a token remembers its type of login.
+const AUTH_TYPE: &str = "auth_type";
