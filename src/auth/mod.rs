@@ -3,6 +3,7 @@
 //! What their roles share is in [`token_fields`]; addresses and blocks of them in [`cidr`].
 
 pub mod approle;
+pub mod aws;
 pub mod cidr;
 pub mod token;
 pub mod token_fields;
@@ -12,5 +13,5 @@ use crate::mount::Registry;
 
 /// Adds the auth methods this server comes with.
 pub fn builtin(registry: &mut Registry) {
-    registry.auth::<approle::AppRole>().auth::<userpass::Userpass>();
+    registry.auth::<approle::AppRole>().auth::<aws::AwsAuth>().auth::<userpass::Userpass>();
 }

@@ -23,6 +23,7 @@ use crate::base::{Clock, Secret};
 
 use super::call::Action;
 use super::clock::AwsClock;
+use super::ec2::Ec2;
 use super::error::{AwsError, Unsent};
 use super::hosts::Hosts;
 use super::http::{Route, Wire};
@@ -43,6 +44,19 @@ pub struct AwsEnvironment {
     pub ca_bundle: Option<String>,
 }
 
+impl AwsEnvironment {
+    /// What of the variables of the server's environment is about AWS.
+    pub fn of(variables: &BTreeMap<String, String>) -> Self {
+        let named = |name: &str| variables.get(name).filter(|value| !value.is_empty()).cloned();
+        Self {
+            region: named("AWS_REGION"),
+            default_region: named("AWS_DEFAULT_REGION"),
+            ca_bundle: named("AWS_CA_BUNDLE"),
+            endpoints: ENDPOINTS.iter().filter_map(|name| named(name)).collect(),
+        }
+    }
+}
+
 /// What an operator configured (spec §4.1). Empty texts are not set.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
@@ -50,10 +64,14 @@ pub struct Settings {
     pub access_key: String,
     /// Its secret.
     pub secret_key: Secret<String>,
+    /// Goes along with a key pair that ends by itself.
+    pub session_token: Secret<String>,
     /// Region of the calls.
     pub region: String,
     /// Instead of the partition's IAM.
     pub iam_endpoint: String,
+    /// Instead of the region's EC2.
+    pub ec2_endpoint: String,
     /// Instead of the region's STS.
     pub sts_endpoint: String,
     /// Region of STS; counts with `sts_endpoint` only.
@@ -92,6 +110,7 @@ struct Inner {
     route: Route,
     iam: aws_sdk_iam::Client,
     sts: Vec<Candidate>,
+    ec2: Ec2,
     /// The first candidate that answered, and as whom.
     chosen: OnceCell<(usize, Identity)>,
     max_retries: u32,
@@ -123,11 +142,12 @@ impl Outside {
     pub async fn connect(&self, settings: &Settings) -> Result<Aws, AwsError> {
         let aws_clock = AwsClock::new(Arc::clone(&self.clock));
         let fallbacks = settings.sts_fallback_endpoints.iter().map(String::as_str);
-        let urls = [settings.iam_endpoint.as_str(), &settings.sts_endpoint].into_iter().chain(fallbacks);
+        let urls = [settings.iam_endpoint.as_str(), &settings.ec2_endpoint, &settings.sts_endpoint].into_iter().chain(fallbacks);
         let route =
             Route { wire: self.wire.clone(), hosts: Arc::new(Hosts::new(urls)), clock: aws_clock.clone(), not_after: None };
         let region = self.region(&settings.region);
         let credentials = self.credentials(settings, &region, &route).await?;
+        let ec2 = Ec2::new(&settings.ec2_endpoint, &region, credentials.clone());
         let base = base_config(&region, credentials, &route);
         let mut iam = aws_sdk_iam::config::Builder::from(&base);
         iam.set_endpoint_url(set(&settings.iam_endpoint));
@@ -141,6 +161,7 @@ impl Outside {
             aws_clock,
             iam: aws_sdk_iam::Client::from_conf(iam.build()),
             sts: sts.collect(),
+            ec2,
             chosen: OnceCell::new(),
             max_retries: u32::try_from(settings.max_retries).unwrap_or(DEFAULT_RETRIES).min(MOST_RETRIES),
             route,
@@ -148,6 +169,14 @@ impl Outside {
             accounts: Arc::clone(&self.accounts),
         };
         Ok(Aws { inner: Arc::new(inner), urgency: Urgency::default(), until: None, probe: None })
+    }
+
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    pub(super) fn wire(&self) -> &Wire {
+        &self.wire
     }
 
     /// The configured region, else the environment's, else `us-east-1`.
@@ -161,7 +190,10 @@ impl Outside {
     async fn credentials(&self, settings: &Settings, region: &str, route: &Route) -> Result<SharedCredentialsProvider, AwsError> {
         let (id, secret) = (&settings.access_key, settings.secret_key.expose());
         match (id.is_empty(), secret.is_empty()) {
-            (false, false) => Ok(SharedCredentialsProvider::new(Credentials::new(id, secret, None, None, "config/root"))),
+            (false, false) => {
+                let token = set(settings.session_token.expose());
+                Ok(SharedCredentialsProvider::new(Credentials::new(id, secret, token, None, "config/root")))
+            }
             (true, true) => {
                 let named = self.environment.endpoints.iter().map(String::as_str);
                 let hosts = Arc::new(Hosts::new(named).with_metadata());
@@ -248,6 +280,18 @@ impl Aws {
         &self.inner.iam
     }
 
+    pub(super) fn ec2(&self) -> &Ec2 {
+        &self.inner.ec2
+    }
+
+    pub(super) fn route(&self) -> &Route {
+        &self.inner.route
+    }
+
+    pub(super) fn until(&self) -> Option<Duration> {
+        self.until
+    }
+
     pub(super) fn sts(&self) -> &[Candidate] {
         &self.inner.sts
     }
@@ -313,6 +357,10 @@ fn sts_places(settings: &Settings, region: &str) -> Result<Vec<(String, Option<S
 fn set(text: &str) -> Option<String> {
     Some(text).filter(|text| !text.is_empty()).map(str::to_owned)
 }
+
+/// Where the credential chain may be led.
+const ENDPOINTS: &[&str] =
+    &["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_EC2_METADATA_SERVICE_ENDPOINT"];
 
 /// Where nobody names a region.
 pub const DEFAULT_REGION: &str = "us-east-1";

@@ -47,6 +47,8 @@ pub struct Refusal {
     pub status: u16,
     /// Of "too many": when to come again.
     pub retry_after: Option<Ttl>,
+    /// By which AWS finds the call again; empty when the answer had none.
+    pub request_id: String,
 }
 
 /// What kept a request from leaving.
@@ -84,6 +86,14 @@ impl AwsError {
         match self {
             Self::Refused(refusal) => Some(refusal.action),
             Self::Unsent { .. } | Self::Unknown { .. } => None,
+        }
+    }
+
+    /// By which AWS finds a refused call again; empty when that was not said.
+    pub fn request_id(&self) -> &str {
+        match self {
+            Self::Refused(refusal) => &refusal.request_id,
+            Self::Unsent { .. } | Self::Unknown { .. } => "",
         }
     }
 
@@ -157,7 +167,7 @@ impl AwsError {
             SdkError::ServiceError(answer) => {
                 let (meta, status) = (answer.err().meta(), answer.raw().status().as_u16());
                 let (code, message) = (meta.code().unwrap_or_default(), meta.message().unwrap_or_default());
-                Self::of_answer(action, status, code, message)
+                Self::of_answer(action, status, code, message).with_request_id(answer.raw().headers().get(REQUEST_ID))
             }
             SdkError::ConstructionFailure(_) => Self::setting(reasons(&error)),
             SdkError::DispatchFailure(ref failure) => {
@@ -167,22 +177,35 @@ impl AwsError {
             SdkError::ResponseError(ref answer) => {
                 let (status, text) = (answer.raw().status().as_u16(), reasons(&error));
                 // An answer nobody can read: of a 4xx it is known that nothing was done.
-                if (400..500).contains(&status) {
-                    Self::Refused(Refusal { action, code: String::new(), message: text, status, retry_after: None })
-                } else {
-                    Self::Unknown { text }
-                }
+                if (400..500).contains(&status) { Self::of_answer(action, status, "", &text) } else { Self::Unknown { text } }
             }
             _ => Self::Unknown { text: reasons(&error) },
         }
     }
 
-    fn of_answer(action: Action, status: u16, code: &str, message: &str) -> Self {
-        let refusal = Refusal { action, code: code.to_owned(), message: message.to_owned(), status, retry_after: None };
+    /// From an answer other than 200.
+    pub(super) fn of_answer(action: Action, status: u16, code: &str, message: &str) -> Self {
+        let refusal = Refusal {
+            action,
+            code: code.to_owned(),
+            message: message.to_owned(),
+            status,
+            retry_after: None,
+            request_id: String::new(),
+        };
         if status >= 500 && !THROTTLING.contains(&code) {
             return Self::Unknown { text: refusal.to_string() };
         }
         Self::Refused(refusal)
+    }
+
+    /// The same with the name AWS gave the call.
+    #[must_use]
+    pub(super) fn with_request_id(self, id: Option<&str>) -> Self {
+        match (self, id) {
+            (Self::Refused(refusal), Some(id)) => Self::Refused(Refusal { request_id: id.to_owned(), ..refusal }),
+            (error, _) => error,
+        }
     }
 
     /// Either our own connection failed, which knows how far it came, or there was nothing to sign with.
@@ -254,6 +277,9 @@ fn is_of_endpoint(text: &str) -> bool {
     text.contains("endpoint") && !text.contains("credential")
 }
 
+/// The header in which AWS names a call.
+const REQUEST_ID: &str = "x-amzn-requestid";
+
 /// Characters kept of a cause.
 const LONGEST: usize = 1000;
 
@@ -285,6 +311,9 @@ const CREDENTIALS: &[&str] = &[
     "InvalidSignatureException",
     "MissingAuthenticationToken",
     "OptInRequired",
+    // of EC2
+    "AuthFailure",
+    "Blocked",
 ];
 
 #[cfg(test)]

@@ -39,6 +39,63 @@ impl Hosts {
     }
 }
 
+/// A region that has an STS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StsRegion {
+    name: &'static str,
+    partition: Partition,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Partition {
+    Aws,
+    GovCloud,
+    China,
+}
+
+impl StsRegion {
+    /// The region of this name, if there is one: the text selects, and never becomes part of anything.
+    pub fn find(name: &str) -> Option<Self> {
+        let in_partition = |(partition, names): &(Partition, &[&'static str])| {
+            names.iter().find(|own| **own == name).map(|own| Self { name: own, partition: *partition })
+        };
+        REGIONS.iter().find_map(in_partition)
+    }
+
+    /// All there are.
+    pub fn all() -> impl Iterator<Item = Self> {
+        REGIONS.iter().flat_map(|(partition, names)| names.iter().map(|name| Self { name, partition: *partition }))
+    }
+
+    /// Such as `eu-west-1`.
+    pub fn name(self) -> &'static str {
+        self.name
+    }
+
+    /// The names of its STS: the usual one, with FIPS, dual-stack; of the oldest region the global one too.
+    pub fn hosts(self) -> Vec<String> {
+        let name = self.name;
+        let mut hosts = match self.partition {
+            Partition::Aws | Partition::GovCloud => vec![format!("sts.{name}.amazonaws.com"), format!("sts.{name}.api.aws")],
+            Partition::China => {
+                vec![format!("sts.{name}.amazonaws.com.cn"), format!("sts.{name}.api.amazonwebservices.com.cn")]
+            }
+        };
+        if self.partition == Partition::Aws && name.starts_with("us-") {
+            hosts.extend([format!("sts-fips.{name}.amazonaws.com"), format!("sts-fips.{name}.api.aws")]);
+        }
+        if name == GLOBAL_REGION {
+            hosts.push(GLOBAL_STS.to_owned());
+        }
+        hosts
+    }
+
+    /// The region whose STS has this name.
+    pub fn of_host(host: &str) -> Option<Self> {
+        Self::all().find(|region| region.hosts().iter().any(|own| own == host))
+    }
+}
+
 /// The account's own partition is in each ARN; this is only about names of hosts.
 fn is_of_aws(host: &str) -> bool {
     SUFFIXES.iter().any(|suffix| host.strip_suffix(suffix).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')))
@@ -54,6 +111,55 @@ fn place(uri: &Uri) -> Option<Place> {
     let port = uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
     Some(Place { is_secure, host, port })
 }
+
+/// The region that the name without a region belongs to.
+const GLOBAL_REGION: &str = "us-east-1";
+const GLOBAL_STS: &str = "sts.amazonaws.com";
+
+/// Regions with an STS (AWS General Reference, "AWS Security Token Service endpoints and quotas").
+const REGIONS: &[(Partition, &[&str])] = &[
+    (
+        Partition::Aws,
+        &[
+            "us-east-1",
+            "us-east-2",
+            "us-west-1",
+            "us-west-2",
+            "af-south-1",
+            "ap-east-1",
+            "ap-east-2",
+            "ap-northeast-1",
+            "ap-northeast-2",
+            "ap-northeast-3",
+            "ap-south-1",
+            "ap-south-2",
+            "ap-southeast-1",
+            "ap-southeast-2",
+            "ap-southeast-3",
+            "ap-southeast-4",
+            "ap-southeast-5",
+            "ap-southeast-6",
+            "ap-southeast-7",
+            "ca-central-1",
+            "ca-west-1",
+            "eu-central-1",
+            "eu-central-2",
+            "eu-north-1",
+            "eu-south-1",
+            "eu-south-2",
+            "eu-west-1",
+            "eu-west-2",
+            "eu-west-3",
+            "il-central-1",
+            "me-central-1",
+            "me-south-1",
+            "mx-central-1",
+            "sa-east-1",
+        ],
+    ),
+    (Partition::GovCloud, &["us-gov-east-1", "us-gov-west-1"]),
+    (Partition::China, &["cn-north-1", "cn-northwest-1"]),
+];
 
 /// Names that end in these are AWS's, one or two for each partition.
 const SUFFIXES: &[&str] = &[
@@ -123,6 +229,25 @@ mod tests {
         assert!(allows(&hosts, "http://LOCALHOST:4566/some/path"));
         assert!(!allows(&hosts, "http://localhost:4567/"));
         assert!(!allows(&hosts, "https://localhost:4566/"));
+    }
+
+    #[test]
+    fn an_sts_belongs_to_one_region_and_its_hosts_are_of_aws() {
+        let region_of = |host: &str| StsRegion::of_host(host).map(StsRegion::name);
+        assert_eq!(region_of("sts.amazonaws.com"), Some("us-east-1"));
+        assert_eq!(region_of("sts.us-west-2.amazonaws.com"), Some("us-west-2"));
+        assert_eq!(region_of("sts-fips.us-west-2.api.aws"), Some("us-west-2"));
+        assert_eq!(region_of("sts.cn-north-1.amazonaws.com.cn"), Some("cn-north-1"));
+        assert_eq!(region_of("sts.us-gov-east-1.amazonaws.com"), Some("us-gov-east-1"));
+        for host in ["sts.cn-north-1.amazonaws.com", "sts-fips.eu-west-1.amazonaws.com", "sts.evil.org", "", "sts.us-west-2"] {
+            assert_eq!(region_of(host), None, "{host}");
+        }
+        for name in ["ap-northeast-3", "evil.com#", "", "us-east-1.evil", "US-EAST-1"] {
+            assert_eq!(StsRegion::find(name).is_some(), name == "ap-northeast-3", "{name}");
+        }
+        for region in StsRegion::all() {
+            assert!(region.hosts().iter().all(|host| is_of_aws(host)), "{region:?}");
+        }
     }
 
     #[test]

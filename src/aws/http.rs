@@ -91,11 +91,16 @@ impl Wire {
     }
 
     async fn pooled(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, HttpError> {
+        self.bounded(request, LARGEST).await
+    }
+
+    /// Sends a request; of the answer at most so many bytes are taken.
+    pub(super) async fn bounded(&self, request: Request<Full<Bytes>>, most: usize) -> Result<Response<Bytes>, HttpError> {
         let answer = self.pool.request(request).await.map_err(|error| {
             let text = reasons(&error);
             if error.is_connect() { HttpError::Unsent(Unsent::Connection, text) } else { HttpError::Sent(text) }
         })?;
-        collect(answer).await
+        collect(answer, most).await
     }
 
     /// Opens a connection for this request and sends it, unless it is past `not_after` on [`Clock::elapsed`] by then.
@@ -111,7 +116,7 @@ impl Wire {
                 return Err(HttpError::Unsent(Unsent::TooLate, "it took too long to come to the call that creates".to_owned()));
             }
             let answer = sender.send_request(request).await.map_err(|error| HttpError::Sent(reasons(&error)))?;
-            collect(answer).await
+            collect(answer, LARGEST).await
         };
         // What the connection ends with, the exchange is told.
         let driven = async {
@@ -136,9 +141,9 @@ fn to_origin_form(request: &mut Request<Full<Bytes>>) -> Result<(), String> {
     Ok(())
 }
 
-async fn collect(answer: Response<Incoming>) -> Result<Response<Bytes>, HttpError> {
+async fn collect(answer: Response<Incoming>, most: usize) -> Result<Response<Bytes>, HttpError> {
     let (parts, body) = answer.into_parts();
-    let body = Limited::new(body, LARGEST).collect().await.map_err(|error| HttpError::Sent(reasons(&*error)))?;
+    let body = Limited::new(body, most).collect().await.map_err(|error| HttpError::Sent(reasons(&*error)))?;
     Ok(Response::from_parts(parts, body.to_bytes()))
 }
 
@@ -184,13 +189,20 @@ impl Route {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let setting = |text: String| HttpError::Unsent(Unsent::Setting, text);
         let request = request.try_into_http1x().map_err(|error| setting(error.to_string()))?;
-        if !self.hosts.allow(request.uri()) {
-            let host = request.uri().host().unwrap_or_default();
-            return Err(setting(format!("{host} is neither a host of AWS nor a configured endpoint")));
-        }
         let (parts, body) = request.into_parts();
         let body = body.bytes().ok_or_else(|| setting("the request has no body in memory".to_owned()))?;
-        let request = Request::from_parts(parts, Full::new(Bytes::copy_from_slice(body)));
+        let answer = self.exchange(Request::from_parts(parts, Bytes::copy_from_slice(body))).await?;
+        HttpResponse::try_from(answer.map(SdkBody::from)).map_err(|error| HttpError::Sent(error.to_string()))
+    }
+
+    /// Sends a request, where it may go, and learns AWS's time from the answer.
+    pub(super) async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        if !self.hosts.allow(request.uri()) {
+            let host = request.uri().host().unwrap_or_default();
+            let text = format!("{host} is neither a host of AWS nor a configured endpoint");
+            return Err(HttpError::Unsent(Unsent::Setting, text));
+        }
+        let request = request.map(Full::new);
         let answer = match self.not_after {
             None => self.wire.pooled(request).await?,
             Some(not_after) => self.wire.single(request, not_after).await?,
@@ -198,7 +210,7 @@ impl Route {
         if let Some(date) = answer.headers().get(header::DATE).and_then(|date| date.to_str().ok()) {
             self.clock.learn(date);
         }
-        HttpResponse::try_from(answer.map(SdkBody::from)).map_err(|error| HttpError::Sent(error.to_string()))
+        Ok(answer)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What we ask of AWS, and what it answered: IAM and STS in our own words. Types of the SDK never leave this folder.
+//! What we ask of AWS, and what it answered: IAM, STS and EC2 in our own words. Types of the SDK never leave this folder.
 //!
 //! [`Outside`] is made once and connects: from [`Settings`] it makes an [`Aws`], on which each call is a plain function.
 //! Every call answers what was asked, or an [`AwsError`] that says whether it may have happened. Below us nothing is
@@ -9,6 +9,11 @@ mod arn;
 mod call;
 mod clock;
 mod connect;
+mod ec2;
+mod ec2_desk;
+mod ec2_query;
+mod ec2_reply;
+mod entity;
 mod error;
 mod foreign;
 mod group;
@@ -17,6 +22,7 @@ mod http;
 mod key;
 mod policy;
 mod rates;
+mod relay;
 pub mod rotation;
 pub mod sandbox;
 mod simulate;
@@ -26,11 +32,15 @@ mod user;
 pub use arn::{Arn, ArnError};
 pub use call::Action;
 pub use connect::{Aws, AwsEnvironment, DEFAULT_REGION, Outside, Settings};
+pub use ec2::Instance;
+pub use entity::{Entity, InstanceProfile};
 pub use error::{AwsError, Refusal, Unsent};
 pub use foreign::{ForeignKind, Foreigner};
+pub use hosts::StsRegion;
 pub use key::{KeyListed, KeyPair};
 pub use policy::Inline;
 pub use rates::{Accounts, Rate, Urgency};
+pub use relay::{RELAY, RelayTo, Relayed, Signed, Silent};
 pub use sts::{AssumeRole, Assumed, Federate, Identity, Session};
 pub use user::{NewUser, User};
 

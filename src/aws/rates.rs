@@ -270,6 +270,7 @@ impl Bucket {
             message: "Rate exceeded".to_owned(),
             status: 400,
             retry_after: None,
+            request_id: String::new(),
         };
         let mut refusal = self.last.clone().unwrap_or_else(told);
         refusal.retry_after = Some(self.drain());

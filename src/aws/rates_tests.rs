@@ -12,7 +12,7 @@ fn clock() -> Arc<ManualClock> {
 
 fn throttled() -> Result<(), AwsError> {
     let (code, message) = ("Throttling".to_owned(), "Rate exceeded".to_owned());
-    Err(AwsError::Refused(Refusal { action: ACTION, code, message, status: 400, retry_after: None }))
+    Err(AwsError::Refused(Refusal { action: ACTION, code, message, status: 400, retry_after: None, request_id: String::new() }))
 }
 
 async fn admit(rates: &Rates, clock: &ManualClock, urgency: Urgency, wait: u64) -> Result<(), AwsError> {

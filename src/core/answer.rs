@@ -35,8 +35,10 @@ pub enum AnswerBody {
 pub struct Refusal {
     /// Which kind.
     pub kind: ErrorKind,
-    /// The one element of `errors`; none for a status without text.
+    /// The first element of `errors`; none for a status without text.
     pub text: Option<String>,
+    /// The second one.
+    pub advice: Option<String>,
     /// Sent beside the text.
     pub data: Option<serde_json::Map<String, serde_json::Value>>,
     /// When to try again.
@@ -68,7 +70,13 @@ impl Refusal {
     /// As a client of a login path, or of another, is told.
     pub fn of(error: ApiError, is_login: bool) -> Self {
         let text = error.shown(is_login);
-        Self { kind: error.kind, text: (!text.is_empty()).then_some(text), data: error.data, retry_after: error.retry_after }
+        Self {
+            kind: error.kind,
+            text: (!text.is_empty()).then_some(text),
+            advice: error.advice,
+            data: error.data,
+            retry_after: error.retry_after,
+        }
     }
 }
 

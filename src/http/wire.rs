@@ -52,10 +52,13 @@ fn answered(answer: Answer) -> Response<Body> {
 
 /// A failure.
 pub(super) fn refused(refusal: Refusal) -> Response<Body> {
-    let Refusal { kind, text, data, retry_after } = refusal;
+    let Refusal { kind, text, advice, data, retry_after } = refusal;
     let mut response = match (text, data) {
         (None, None) => bare(status(kind)),
-        (text, data) => json_bytes(status(kind), errors(text.as_deref(), data.as_ref()).into()),
+        (text, data) => {
+            let texts: Vec<&str> = text.iter().chain(&advice).map(String::as_str).collect();
+            json_bytes(status(kind), errors(&texts, data.as_ref()).into())
+        }
     };
     if let Some(after) = retry_after {
         response.headers_mut().insert(RETRY_AFTER, after.as_seconds().into());
@@ -70,7 +73,7 @@ pub(super) fn bare(status: StatusCode) -> Response<Body> {
 
 /// A status with one text.
 pub(super) fn failure(status: StatusCode, text: &str) -> Response<Body> {
-    json_bytes(status, errors(Some(text), None).into())
+    json_bytes(status, errors(&[text], None).into())
 }
 
 /// 405, for methods nothing is done by.
@@ -133,11 +136,11 @@ fn reply(status: StatusCode, content_type: HeaderValue, bytes: Bytes) -> Respons
 }
 
 /// `{"errors":[…]}`, and data beside it.
-fn errors(text: Option<&str>, data: Option<&Map<String, Value>>) -> Vec<u8> {
+fn errors(texts: &[&str], data: Option<&Map<String, Value>>) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
     let mut serializer = serde_json::Serializer::with_formatter(&mut out, HtmlSafe);
     let written = serializer.serialize_map(None).and_then(|mut map| {
-        map.serialize_entry("errors", text.as_slice())?;
+        map.serialize_entry("errors", texts)?;
         if let Some(data) = data {
             map.serialize_entry("data", data)?;
         }
@@ -162,11 +165,11 @@ mod tests {
 
     #[test]
     fn errors_are_a_list_and_data_stands_beside_it() {
-        let text = |text, data| String::from_utf8(errors(text, data)).unwrap();
-        assert_eq!(text(None, None), "{\"errors\":[]}\n");
-        assert_eq!(text(Some("a <b> & \"c\""), None), "{\"errors\":[\"a \\u003cb\\u003e \\u0026 \\\"c\\\"\"]}\n");
+        let text = |texts: &[&str], data| String::from_utf8(errors(texts, data)).unwrap();
+        assert_eq!(text(&[], None), "{\"errors\":[]}\n");
+        assert_eq!(text(&["a <b> & \"c\""], None), "{\"errors\":[\"a \\u003cb\\u003e \\u0026 \\\"c\\\"\"]}\n");
         let mut data = Map::new();
         data.insert("x".to_owned(), Value::Null);
-        assert_eq!(text(Some("a"), Some(&data)), "{\"errors\":[\"a\"],\"data\":{\"x\":null}}\n");
+        assert_eq!(text(&["a", "b"], Some(&data)), "{\"errors\":[\"a\",\"b\"],\"data\":{\"x\":null}}\n");
     }
 }

@@ -42,6 +42,8 @@ pub struct ApiError {
     pub kind: ErrorKind,
     /// What the caller reads; empty: a status without a text.
     pub text: String,
+    /// A second element of `errors`: what is to be done about it, in words that older clients do not match on.
+    pub advice: Option<String>,
     /// Outside login paths the text is shown as a list of one: `1 error occurred:…` (spec `http-api.md` §5).
     pub is_listed: bool,
     /// Sent beside the text.
@@ -62,6 +64,7 @@ impl ApiError {
         Self {
             kind,
             text: text.into(),
+            advice: None,
             is_listed: false,
             data: None,
             retry_after: None,
@@ -135,6 +138,13 @@ impl ApiError {
     #[must_use]
     pub fn listed(mut self) -> Self {
         self.is_listed = true;
+        self
+    }
+
+    /// The same with a second element of `errors`.
+    #[must_use]
+    pub fn with_advice(mut self, advice: impl Into<String>) -> Self {
+        self.advice = Some(advice.into());
         self
     }
 

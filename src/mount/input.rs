@@ -77,6 +77,19 @@ pub struct Sent<T> {
     pub names: BTreeSet<String>,
 }
 
+/// An input that may make no sense: the endpoint says so in its own way.
+#[derive(Clone, Debug)]
+pub struct Perhaps<T>(pub Result<T, ApiError>);
+
+impl<T: Input> Input for Perhaps<T> {
+    fn fields() -> Vec<FieldInfo> {
+        T::fields()
+    }
+    fn decode(decoded: Decoded) -> Result<Self, ApiError> {
+        Ok(Self(T::decode(decoded)))
+    }
+}
+
 impl<T: Input> Input for Sent<T> {
     fn fields() -> Vec<FieldInfo> {
         T::fields()

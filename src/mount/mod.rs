@@ -20,7 +20,7 @@ mod table;
 
 pub use entry::{Class, MountConfig, MountEntry, MountState, TokenTypeRule, UserLockout};
 pub use error::{ApiError, ErrorKind};
-pub use input::{Both, FieldInfo, Input, Named, Nothing, Sent, Whole};
+pub use input::{Both, FieldInfo, Input, Named, Nothing, Perhaps, Sent, Whole};
 pub use kinds::{LeaseCtx, LeaseKinds};
 pub use message::{
     Alias, Along, Asked, Body, Caller, Creation, Ctx, Grant, GrantType, Origin, Raw, Remote, Renewed, Reply, Request, TokenReply,

@@ -22,6 +22,9 @@ pub(super) fn check(service: Service, action: &str, call: &Call<'_>) -> Result<(
         (Service::Iam, Kind::User { name }) if action == "GetUser" && asks_for(call, name) => return Ok(()),
         _ => {}
     }
+    if service == Service::Ec2 {
+        return Err(super::ec2::unauthorized(&caller.arn, action));
+    }
     let prefix = service.name();
     let (arn, on) = (&caller.arn, call.form.get("UserName").map_or("*".to_owned(), |name| format!("user {name}")));
     Err(Failure::denied(format!(

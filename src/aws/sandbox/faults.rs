@@ -55,6 +55,11 @@ pub enum Effect {
     },
     /// It is done; the answer comes only after [`Faults::release`].
     ExecuteThenHang,
+    /// It is done; the answer comes later.
+    Delay {
+        /// How much later, on the clock.
+        by: Duration,
+    },
     /// The connection is cut; nothing is done.
     DropBefore,
     /// For `CreateUser`: it is done and answered, but reads and calls naming the user find nobody for so long.
@@ -270,6 +275,7 @@ impl Effect {
             Self::ExecuteThenDropReply
             | Self::ExecuteThen500
             | Self::ExecuteThenHang
+            | Self::Delay { .. }
             | Self::LateEffect { .. }
             | Self::HideUser { .. }
             | Self::HideKeys { .. } => true,

@@ -1,4 +1,4 @@
-//! A stand-in for AWS IAM and STS on a loopback port, for `server -dev -dev-aws` and for tests.
+//! A stand-in for AWS IAM, STS and EC2 on a loopback port, for `server -dev -dev-aws` and for tests.
 //!
 //! It speaks the Query protocol as AWS does: signatures are verified, names, limits and conflicts are those of IAM, temporary
 //! keys end. Everything is in memory and gone at the end of the process. What goes wrong is data: see [`Faults`].
@@ -9,6 +9,7 @@
 mod access;
 mod call;
 mod calls;
+mod ec2;
 mod failure;
 mod faults;
 mod form;
@@ -25,6 +26,8 @@ mod xml;
 
 #[cfg(test)]
 mod credentials_tests;
+#[cfg(test)]
+mod ec2_tests;
 #[cfg(test)]
 mod faults_tests;
 #[cfg(test)]
@@ -55,6 +58,7 @@ use self::state::{Moment, State, arn, fold};
 use crate::base::{Clock, Secret, Shutdown, Tasks};
 
 pub use self::calls::CallRecord;
+pub use self::ec2::Machine;
 pub use self::failure::Failure;
 pub use self::faults::{Effect, Faults, Observer, Phase, Rule, Tags, When};
 pub use self::limits::Throttling;
@@ -141,7 +145,7 @@ impl Sandbox {
         Ok(Self { inner })
     }
 
-    /// Where it listens, such as `http://127.0.0.1:4566`; for `iam_endpoint` and `sts_endpoint`.
+    /// Where it listens, such as `http://127.0.0.1:4566`; for `iam_endpoint`, `sts_endpoint` and `endpoint`.
     pub fn url(&self) -> String {
         format!("http://{}", self.inner.address)
     }
@@ -278,6 +282,16 @@ impl Sandbox {
         let serial = format!("arn:aws:iam::{ACCOUNT}:mfa/{device}");
         self.inner.with_call(&Form::default(), |state, call| iam::mfa::hand_over(state, call, user, &serial))?;
         Ok(serial)
+    }
+
+    /// Sets an instance, in whatever state; one of the same id before is gone.
+    pub fn put_instance(&self, machine: Machine) {
+        self.inner.state().instances.insert(machine.id.clone(), machine);
+    }
+
+    /// Takes an instance away; whether there was one.
+    pub fn remove_instance(&self, id: &str) -> bool {
+        self.inner.state().instances.remove(id).is_some()
     }
 
     /// Takes a user away with all that hangs on it, as if an operator had done so; whether there was one.

@@ -24,7 +24,7 @@ use super::session::Caller;
 use super::sigv4::Signed;
 use super::xml::Xml;
 use super::{ACCOUNT, Inner};
-use super::{access, iam, sts};
+use super::{access, ec2, iam, sts};
 use crate::base::{random, time};
 
 /// The services that are spoken.
@@ -32,6 +32,7 @@ use crate::base::{random, time};
 pub(super) enum Service {
     Iam,
     Sts,
+    Ec2,
 }
 
 impl Service {
@@ -40,6 +41,7 @@ impl Service {
         match version {
             "2010-05-08" => Some(Self::Iam),
             "2011-06-15" => Some(Self::Sts),
+            "2016-11-15" => Some(Self::Ec2),
             _ => None,
         }
     }
@@ -49,6 +51,7 @@ impl Service {
         match self {
             Self::Iam => "iam",
             Self::Sts => "sts",
+            Self::Ec2 => "ec2",
         }
     }
 
@@ -56,6 +59,7 @@ impl Service {
         match self {
             Self::Iam => "https://iam.amazonaws.com/doc/2010-05-08/",
             Self::Sts => "https://sts.amazonaws.com/doc/2011-06-15/",
+            Self::Ec2 => "http://ec2.amazonaws.com/doc/2016-11-15/",
         }
     }
 }
@@ -149,7 +153,7 @@ impl Inner {
 impl Asked {
     fn read(parts: &Parts, body: &[u8]) -> Result<Self, Failure> {
         if parts.uri.path() != "/" {
-            return Err(Failure::new(404, "NotFound", "This stand-in for AWS answers IAM and STS at / only."));
+            return Err(Failure::new(404, "NotFound", "This stand-in for AWS answers IAM, STS and EC2 at / only."));
         }
         let form = match parts.method {
             Method::POST => {
@@ -204,6 +208,7 @@ async fn suffer(inner: &Arc<Inner>, asked: Asked, caller: Caller, effect: Effect
     let run = || execute(inner, &asked, &caller, hide);
     Ok(match effect {
         Effect::Refuse(failure) => Err(failure),
+        Effect::Throttle if asked.service == Service::Ec2 => Err(ec2::throttled()),
         Effect::Throttle => Err(too_many()),
         Effect::Fail500 => Err(server_error()),
         Effect::DropBefore => return Err(Cut),
@@ -222,6 +227,11 @@ async fn suffer(inner: &Arc<Inner>, asked: Asked, caller: Caller, effect: Effect
         Effect::Silence { lasting } => {
             inner.clock.sleep(lasting).await;
             Err(unavailable())
+        }
+        Effect::Delay { by } => {
+            let outcome = run();
+            inner.clock.sleep(by).await;
+            outcome
         }
         Effect::ExecuteThenHang => {
             let outcome = run();
@@ -261,6 +271,7 @@ fn execute(inner: &Inner, asked: &Asked, caller: &Caller, hide: Hide) -> Outcome
         let outcome = match asked.service {
             Service::Iam => iam::run(&mut state, &call, &asked.action),
             Service::Sts => sts::run(&mut state, &call, &asked.action),
+            Service::Ec2 => ec2::run(&mut state, &call, &asked.action),
         };
         let version = asked.form.get("Version").unwrap_or_default();
         outcome.unwrap_or_else(|| Err(no_action(&asked.action, version)))
@@ -275,7 +286,11 @@ fn respond(inner: &Inner, service: Service, action: &str, outcome: Outcome) -> R
         Ok(result) => (StatusCode::OK, success(service, action, &result, &request_id)),
         Err(failure) => {
             let status = StatusCode::from_u16(failure.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            (status, failure.body(service.namespace(), &request_id))
+            let body = match service {
+                Service::Ec2 => ec2::failure(&failure, &request_id),
+                Service::Iam | Service::Sts => failure.body(service.namespace(), &request_id),
+            };
+            (status, body)
         }
     };
     let text = if inner.account == ACCOUNT { text } else { text.replace(ACCOUNT, &inner.account) };
@@ -293,6 +308,9 @@ fn respond(inner: &Inner, service: Service, action: &str, outcome: Outcome) -> R
 }
 
 fn success(service: Service, action: &str, result: &Xml, request_id: &str) -> String {
+    if service == Service::Ec2 {
+        return ec2::success(action, service.namespace(), result, request_id);
+    }
     let mut xml = Xml::default();
     xml.root(&format!("{action}Response"), service.namespace(), |xml| {
         if !result.is_empty() {

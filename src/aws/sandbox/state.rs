@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::ACCOUNT;
+use super::ec2::Machine;
 use super::failure::Failure;
 use super::session::Session;
 use crate::base::{Secret, Timestamp, random};
@@ -25,6 +26,8 @@ pub(super) struct State {
     pub(super) keys: HashMap<String, String>,
     /// Temporary keys.
     pub(super) sessions: HashMap<String, Session>,
+    /// Instances by id.
+    pub(super) instances: BTreeMap<String, Machine>,
 }
 
 /// The time of one call.

@@ -93,6 +93,7 @@ impl Root {
             sts_fallback_endpoints: self.sts_fallback_endpoints.clone().unwrap_or_default(),
             sts_fallback_regions: self.sts_fallback_regions.clone().unwrap_or_default(),
             max_retries: self.max_retries,
+            ..Settings::default()
         }
     }
 

@@ -25,7 +25,6 @@ mod template;
 mod user;
 mod words;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -226,7 +225,7 @@ impl AwsSecrets {
     /// The way to AWS.
     async fn outside(&self) -> Result<&Outside, ApiError> {
         let made = self.outside.get_or_try_init(async || {
-            let environment = environment(&self.deps.environment);
+            let environment = AwsEnvironment::of(&self.deps.environment);
             let outside = Outside::new(Arc::clone(&self.deps.clock), environment).map_err(ApiError::internal)?;
             Ok(outside.sharing(self.deps.shared.of::<Accounts>()))
         });
@@ -253,21 +252,6 @@ impl fmt::Debug for AwsSecrets {
         f.debug_struct("AwsSecrets").field("mount", &self.deps.entry.id).finish_non_exhaustive()
     }
 }
-
-/// What the server's environment says on AWS.
-fn environment(all: &BTreeMap<String, String>) -> AwsEnvironment {
-    let named = |name: &str| all.get(name).filter(|value| !value.is_empty()).cloned();
-    AwsEnvironment {
-        region: named("AWS_REGION"),
-        default_region: named("AWS_DEFAULT_REGION"),
-        ca_bundle: named("AWS_CA_BUNDLE"),
-        endpoints: ENDPOINTS.iter().filter_map(|name| named(name)).collect(),
-    }
-}
-
-/// Where the credential chain may be led.
-const ENDPOINTS: &[&str] =
-    &["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_EC2_METADATA_SERVICE_ENDPOINT"];
 
 #[cfg(test)]
 #[path = "engine_tests.rs"]

@@ -272,8 +272,9 @@ mod tests {
     async fn an_action_denied_to_five_leases_is_denied_to_all() {
         let connection = connection(A).await;
         let code = "AccessDenied".to_owned();
-        let error =
-            AwsError::Refused(Refusal { action: "iam:DeleteUser", code, message: String::new(), status: 403, retry_after: None });
+        let (message, request_id) = (String::new(), String::new());
+        let refusal = Refusal { action: "iam:DeleteUser", code, message, status: 403, retry_after: None, request_id };
+        let error = AwsError::Refused(refusal);
         let deny = |lease: &str| connection.is_denied_to_all(&error, &LeaseId::new(lease));
         assert!((0..10).all(|_| !deny("a/1")));
         assert!(["a/2", "a/3", "a/4"].into_iter().all(|lease| !deny(lease)));

@@ -178,6 +178,7 @@ mod tests {
             message: String::new(),
             status: 400,
             retry_after: None,
+            request_id: String::new(),
         })
     }
 
