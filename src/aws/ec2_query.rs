@@ -54,7 +54,11 @@ impl Aws {
     async fn corrected_page(&self, ids: &[String], next: Option<&str>) -> Result<Described, AwsError> {
         match self.page(ids, next).await {
             Err(error) if error.is_of_clock() && self.corrects_clock() => {
-                tracing::warn!(aws.action = DESCRIBE, aws.ahead_s = self.ahead(), "AWS's clock differs; signing by it from now on");
+                tracing::warn!(
+                    aws.action = DESCRIBE,
+                    aws.ahead_s = self.ahead(),
+                    "AWS's clock differs; signing by it from now on"
+                );
                 self.page(ids, next).await
             }
             result => result,
@@ -90,7 +94,8 @@ impl Aws {
         tracing::subscriber::with_default(NoSubscriber::default(), || {
             let identity = credentials.into();
             let params = v4::SigningParams::builder().identity(&identity).region(&ec2.region).name("ec2").time(now);
-            let params = params.settings(SigningSettings::default()).build().map_err(|error| AwsError::setting(error.to_string()))?;
+            let params =
+                params.settings(SigningSettings::default()).build().map_err(|error| AwsError::setting(error.to_string()))?;
             let uri = request.uri().to_string();
             let headers = [("host", host.as_str()), ("content-type", FORM)].into_iter();
             let signable = SignableRequest::new("POST", uri, headers, SignableBody::Bytes(request.body()));
@@ -109,7 +114,8 @@ impl Aws {
 fn apply<'h>(headers: impl Iterator<Item = (&'h str, &'h str)>, request: &mut Request<Bytes>) -> Result<(), AwsError> {
     for (name, value) in headers {
         // A key with a line break in it gets no further.
-        let unfit = |_| AwsError::Unsent { why: Unsent::Credentials, text: "the credentials do not fit into a header".to_owned() };
+        let unfit =
+            |_| AwsError::Unsent { why: Unsent::Credentials, text: "the credentials do not fit into a header".to_owned() };
         let mut value = http::HeaderValue::from_str(value).map_err(unfit)?;
         value.set_sensitive(true);
         let name = http::HeaderName::from_bytes(name.as_bytes()).map_err(|error| AwsError::setting(error.to_string()))?;

@@ -25,7 +25,8 @@ pub(super) struct Failure {
 
 impl Described {
     pub(super) fn read(body: &[u8]) -> Result<Self, AwsError> {
-        let page: Page = parse(body).ok_or_else(|| AwsError::Unknown { text: format!("{DESCRIBE}: the answer cannot be read") })?;
+        let page: Page =
+            parse(body).ok_or_else(|| AwsError::Unknown { text: format!("{DESCRIBE}: the answer cannot be read") })?;
         let owned = page.reservations.item.into_iter().flat_map(|reservation| {
             let owner = reservation.owner_id;
             reservation.instances.item.into_iter().map(move |instance| instance.known(&owner))

@@ -125,7 +125,13 @@ async fn a_silent_ec2_is_given_up_within_ten_seconds_by_all_who_ask() {
     world.sandbox.faults().every("DescribeInstances", Effect::Hang);
     let aws = world.aws.clone();
     let (answers, passed) = world
-        .run(async move { join_all((0..200).map(|n| { let aws = aws.clone(); async move { aws.describe_instance(&format!("i-{n:04x}")).await } })).await })
+        .run(async move {
+            join_all((0..200).map(|n| {
+                let aws = aws.clone();
+                async move { aws.describe_instance(&format!("i-{n:04x}")).await }
+            }))
+            .await
+        })
         .await;
     assert!(answers.iter().all(|answer| answer.as_ref().is_err_and(AwsError::may_have_happened)));
     assert!(passed < Duration::from_secs(10), "{passed:?}");

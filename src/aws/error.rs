@@ -177,11 +177,7 @@ impl AwsError {
             SdkError::ResponseError(ref answer) => {
                 let (status, text) = (answer.raw().status().as_u16(), reasons(&error));
                 // An answer nobody can read: of a 4xx it is known that nothing was done.
-                if (400..500).contains(&status) {
-                    Self::of_answer(action, status, "", &text)
-                } else {
-                    Self::Unknown { text }
-                }
+                if (400..500).contains(&status) { Self::of_answer(action, status, "", &text) } else { Self::Unknown { text } }
             }
             _ => Self::Unknown { text: reasons(&error) },
         }

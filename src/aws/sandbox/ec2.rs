@@ -114,7 +114,8 @@ pub(super) fn throttled() -> Failure {
 
 /// Who may not.
 pub(super) fn unauthorized(arn: &str, action: &str) -> Failure {
-    let text = format!("You are not authorized to perform this operation. User: {arn} is not authorized to perform: ec2:{action}");
+    let text =
+        format!("You are not authorized to perform this operation. User: {arn} is not authorized to perform: ec2:{action}");
     Failure::new(403, "UnauthorizedOperation", text)
 }
 
@@ -127,7 +128,11 @@ fn describe(state: &State, call: &Call<'_>) -> Outcome {
         return page(state, call);
     }
     if call.form.get("MaxResults").is_some() {
-        return Err(Failure::new(400, "InvalidParameterCombination", "The parameter instancesSet cannot be used with maxResults"));
+        return Err(Failure::new(
+            400,
+            "InvalidParameterCombination",
+            "The parameter instancesSet cannot be used with maxResults",
+        ));
     }
     let found = named(state, &ids)?;
     let mut xml = Xml::default();
@@ -141,7 +146,9 @@ fn page(state: &State, call: &Call<'_>) -> Outcome {
     let size = usize::try_from(size).unwrap_or(1).min(call.page_limit).max(1);
     let after = call.form.get("NextToken").map(|token| {
         let bytes = BASE64.decode(token).ok();
-        bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(|| invalid("The specified value for nextToken is not valid."))
+        bytes
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .ok_or_else(|| invalid("The specified value for nextToken is not valid."))
     });
     let after = after.transpose()?;
     let is_past = |id: &String| after.as_ref().is_none_or(|after| id > after);

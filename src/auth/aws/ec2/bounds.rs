@@ -128,10 +128,8 @@ impl AwsAuth {
 }
 
 fn unknown(failure: Failure, id: &str, place: Place<'_>) -> Failure {
-    let sentence = format!(
-        "EC2 of {} in account {} knows no instance {id}: a fresh one may take some seconds",
-        place.region, place.account
-    );
+    let sentence =
+        format!("EC2 of {} in account {} knows no instance {id}: a fresh one may take some seconds", place.region, place.account);
     Failure { named: Some((Code::InstanceUnknown, sentence)), ..failure }
 }
 

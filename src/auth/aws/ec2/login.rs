@@ -121,7 +121,13 @@ impl AwsAuth {
         Ok(Some(grant))
     }
 
-    async fn grant(&self, role: &Role, document: &Document, admitted: &Admitted, tag: Option<&RoleTag>) -> Result<Grant, ApiError> {
+    async fn grant(
+        &self,
+        role: &Role,
+        document: &Document,
+        admitted: &Admitted,
+        tag: Option<&RoleTag>,
+    ) -> Result<Grant, ApiError> {
         let config = self.identity_config().await?;
         let tag_ttl = tag.map(|tag| tag.max_ttl).unwrap_or_default();
         let known = BTreeMap::from([
@@ -236,11 +242,7 @@ impl AwsAuth {
 }
 
 /// The document beside its signature, if one of the RSA keys has signed it.
-fn identity_of<'a>(
-    identity: &str,
-    signature: &str,
-    anchors: impl Iterator<Item = &'a Anchor>,
-) -> Result<Vec<u8>, Failure> {
+fn identity_of<'a>(identity: &str, signature: &str, anchors: impl Iterator<Item = &'a Anchor>) -> Result<Vec<u8>, Failure> {
     let decode = |text: &str| {
         let digits: String = text.split_ascii_whitespace().collect();
         BASE64.decode(digits).ok().filter(|bytes| !bytes.is_empty() && bytes.len() <= super::ber::LARGEST)
@@ -274,7 +276,8 @@ fn of_pkcs7(error: Pkcs7Error) -> Failure {
     match error {
         Pkcs7Error::Unknown(content) => Failure::named(Code::DocumentCertificateUnknown, text, no_certificate(&content, "pkcs7")),
         Pkcs7Error::Signature(_) => {
-            let sentence = "the signature of the instance's document is not true: the document was changed, or is no document of AWS";
+            let sentence =
+                "the signature of the instance's document is not true: the document was changed, or is no document of AWS";
             Failure::named(Code::DocumentSignature, text, sentence)
         }
         Pkcs7Error::Pem | Pkcs7Error::Form(_) | Pkcs7Error::Empty => Failure::plain(text),
@@ -309,7 +312,11 @@ fn check_region(role: &Role, document: &Document) -> Result<(), Failure> {
     }
     let region = &document.region;
     let text = format!("Region {region:?} does not satisfy the constraint on role {:?}", role.name);
-    Err(Failure::named(Code::BoundMismatch, text, format!("the role's bound_region does not hold what the instance has: {region}")))
+    Err(Failure::named(
+        Code::BoundMismatch,
+        text,
+        format!("the role's bound_region does not hold what the instance has: {region}"),
+    ))
 }
 
 /// The shorter of two, of which zero says nothing.

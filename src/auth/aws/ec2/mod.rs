@@ -32,4 +32,3 @@ pub(super) fn endpoints(table: &mut Table<AwsAuth>) {
     deny_list::endpoints(table);
     tidy::endpoints(table);
 }
-

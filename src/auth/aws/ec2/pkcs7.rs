@@ -35,10 +35,7 @@ pub(super) enum Pkcs7Error {
 }
 
 /// The signed content of a field: base64 with or without the lines of PEM around it.
-pub(super) fn verified<'a>(
-    field: &str,
-    anchors: impl Iterator<Item = &'a Anchor>,
-) -> Result<Vec<u8>, Pkcs7Error> {
+pub(super) fn verified<'a>(field: &str, anchors: impl Iterator<Item = &'a Anchor>) -> Result<Vec<u8>, Pkcs7Error> {
     let data = signed_data(field)?;
     let content_type = data.encap_content_info.econtent_type;
     let content = match &data.encap_content_info.econtent {
@@ -169,4 +166,3 @@ const SIGNATURES: &[(ObjectIdentifier, Option<Hash>)] = &[
 
 /// Characters of the field: base64 of what is read at most, and its lines.
 const LONGEST: usize = 2 * ber::LARGEST;
-

@@ -245,7 +245,9 @@ mod tests {
     #[test]
     fn whatever_is_changed_is_noticed() {
         let value = full().signed(&key("k"));
-        for (from, to) in [("p=a,b", "p=a,b,root"), ("t=3600", "t=7200"), ("d=true", "d=false"), ("i=i-1:", ""), ("r=web", "r=dev")] {
+        for (from, to) in
+            [("p=a,b", "p=a,b,root"), ("t=3600", "t=7200"), ("d=true", "d=false"), ("i=i-1:", ""), ("r=web", "r=dev")]
+        {
             let signed = Signed::parse(&value.replace(from, to)).unwrap();
             assert!(!signed.is_by(&key("k")), "{to}");
         }

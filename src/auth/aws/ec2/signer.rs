@@ -90,7 +90,9 @@ impl Anchor {
     /// Whether it signed that message.
     pub(super) fn signed(&self, hash: Hash, message: &[u8], signature: &[u8]) -> bool {
         match (&self.key, hash) {
-            (Key::Rsa(key), Hash::Sha256) => rsa(&signature::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, key, message, signature),
+            (Key::Rsa(key), Hash::Sha256) => {
+                rsa(&signature::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, key, message, signature)
+            }
             (Key::Rsa(key), Hash::Sha1) => rsa(&signature::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY, key, message, signature),
             (Key::Dsa(key), hash) => {
                 let parts = dsa::Signature::try_from(signature);
@@ -120,7 +122,8 @@ impl Key {
         let bits = info.subject_public_key.as_bytes().ok_or(AnchorError::Key)?;
         match info.algorithm.oid.to_string().as_str() {
             RSA_KEY => {
-                let key = <rsa::RsaPublicKey as rsa::pkcs1::DecodeRsaPublicKey>::from_pkcs1_der(bits).map_err(|_| AnchorError::Key)?;
+                let key =
+                    <rsa::RsaPublicKey as rsa::pkcs1::DecodeRsaPublicKey>::from_pkcs1_der(bits).map_err(|_| AnchorError::Key)?;
                 let size = rsa::traits::PublicKeyParts::n(&key).bits();
                 (1024..=4096).contains(&size).then(|| Self::Rsa(bits.to_vec())).ok_or(AnchorError::Key)
             }
