@@ -44,6 +44,8 @@ use crate::base::turns::Turn;
 use crate::mount::{ApiError, Ctx, Deps, Plugin, Table, TokenRenewal};
 use crate::token::TokenInfo;
 
+pub use iam::{Preview, preview};
+
 use client_config::{CLIENT, ClientConfig};
 use clients::Clients;
 use logins::Logins;
