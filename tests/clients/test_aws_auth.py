@@ -3,6 +3,7 @@ import base64
 import json
 import re
 import subprocess
+import time
 
 import boto3
 import botocore.auth
@@ -26,12 +27,23 @@ def host(region):
     return "sts.%s.amazonaws.com%s" % (region, ".cn" if region.startswith("cn-") else "")
 
 
+def told(server, pattern):
+    """What a dev server prints once all is prepared."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        with open(server.log, encoding="utf-8") as f:
+            found = re.search(pattern, f.read())
+        if found:
+            return found.group(1)
+        time.sleep(0.05)
+    raise AssertionError("the server does not say %s" % pattern)
+
+
 class Aws:
     """The stand-in beside a dev server, and keys of it."""
 
     def __init__(self, server):
-        with open(server.log, encoding="utf-8") as f:
-            self.url = re.search(r"A stand-in for AWS answers at (\S+)", f.read()).group(1)
+        self.url = told(server, r"A stand-in for AWS answers at (\S+)")
         server.call("POST", "aws/roles/admin", {
             "credential_type": "iam_user", "policy_arns": ["arn:aws:iam::aws:policy/AdministratorAccess"]})
         self.admin = self._key(server, "admin")

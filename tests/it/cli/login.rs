@@ -181,8 +181,9 @@ fn an_instance_logs_in_with_the_document_of_its_metadata_service() {
     call(&["login", "-no-print", "-method=aws", "type=ec2", "role=web", "nonce=n"]).ok();
     assert_eq!(home.stub.last().json(), json!({ "role": "web", "nonce": "n", "pkcs7": "MIIB\nAAAA" }));
     assert_eq!(metadata.last().header("x-aws-ec2-metadata-token"), Some("secret-token"));
-    metadata.reply("GET /latest/dynamic/instance-identity/pkcs7", 404, "");
-    assert!(call(&["login", "-method=aws", "type=ec2"]).fails(2).contains("the metadata service of the instance"));
+    let elsewhere = Stub::start();
+    let done = home.call(&["login", "-method=aws", "type=ec2"]).env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &elsewhere.url()).run();
+    assert!(done.fails(2).contains("the metadata service of the instance"));
     assert!(home.call(&["login", "-method=aws", "type=x"]).run().fails(2).contains("iam and ec2 are known"));
 }
 
@@ -198,8 +199,8 @@ fn the_doctor_of_an_aws_login_says_what_is_wrong_and_keeps_no_token() {
     let out = home.call(&words).env("VAULT_TOKEN", "hvs.operator").run().ok();
     assert!(out.contains("sts      pass") && out.contains("Verdict: ok"), "{out}");
     assert_eq!(home.stub.last().header("x-vault-token"), Some("hvs.operator"));
-    home.stub.data("PUT /v1/auth/cloud/doctor", &data("clock_skew", "fail"));
-    let done = home.call(&words).env("VAULT_TOKEN", "hvs.operator").run();
+    home.stub.data("PUT /v1/auth/clouds/doctor", &data("clock_skew", "fail"));
+    let done = home.call(&words.map(|word| if word == "-path=cloud" { "-path=clouds" } else { word })).env("VAULT_TOKEN", "hvs.operator").run();
     assert_eq!(done.code, 2);
     assert!(done.out.contains("Verdict: clock_skew"), "{}", done.out);
     assert_eq!(home.token(), None);
