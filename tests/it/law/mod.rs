@@ -10,6 +10,8 @@ mod clock;
 mod commits;
 mod operation;
 mod pairs;
+mod rotation;
+mod rotation_world;
 mod stage;
 mod store;
 mod world;
