@@ -57,13 +57,15 @@ use crate::base::{Clock, Secret, Shutdown, Tasks};
 pub use self::calls::CallRecord;
 pub use self::ec2::Machine;
 pub use self::failure::Failure;
-pub use self::faults::{Effect, Faults, Observer, Phase, Rule, When};
+pub use self::faults::{Effect, Faults, Observer, Phase, RawReply, Rule, When};
 pub use self::view::UserView;
 
 /// A stand-in for AWS that runs. Clones are the same one.
 #[derive(Clone)]
 pub struct Sandbox {
     inner: Arc<Inner>,
+    /// The account that its functions are about.
+    account: &'static str,
 }
 
 /// What the requests of a stand-in share.
@@ -76,8 +78,8 @@ struct Inner {
     faults: Faults,
     /// Items of a page at the most.
     page_limit: AtomicUsize,
-    /// Guards the account; all calls wait for it; held for one action, without waiting.
-    state: Mutex<State>,
+    /// Each guards an account; all calls wait for it; held for one action, without waiting.
+    states: [Mutex<State>; 2],
     /// Guards the record of calls; held to add one.
     calls: Mutex<Calls>,
 }
@@ -110,15 +112,15 @@ impl Sandbox {
             shutdown: shutdown.clone(),
             faults: Faults::default(),
             page_limit: AtomicUsize::new(usize::MAX),
-            state: Mutex::default(),
+            states: [ACCOUNT, SECOND_ACCOUNT].map(|account| Mutex::new(State::of(account))),
             calls: Mutex::default(),
         };
-        inner.root = inner.new_user(ADMINISTRATOR).map_err(io::Error::other)?;
+        inner.root = inner.new_user(ACCOUNT, ADMINISTRATOR).map_err(io::Error::other)?;
         let attach = [("UserName", ADMINISTRATOR), ("PolicyArn", ADMINISTRATOR_ACCESS)];
-        inner.run("AttachUserPolicy", &attach).map_err(io::Error::other)?;
+        inner.run(ACCOUNT, "AttachUserPolicy", &attach).map_err(io::Error::other)?;
         let inner = Arc::new(inner);
         tasks.spawn(server::accept(listener, Arc::clone(&inner)));
-        Ok(Self { inner })
+        Ok(Self { inner, account: ACCOUNT })
     }
 
     /// Where it listens, such as `http://127.0.0.1:4566`; for `iam_endpoint`, `sts_endpoint` and `endpoint`.
@@ -128,7 +130,13 @@ impl Sandbox {
 
     /// The number of its account.
     pub fn account(&self) -> &str {
-        ACCOUNT
+        self.account
+    }
+
+    /// The same stand-in, its functions being about another account, which is empty at first.
+    #[must_use]
+    pub fn second_account(&self) -> Self {
+        Self { account: SECOND_ACCOUNT, ..self.clone() }
     }
 
     /// The first access key, id and secret, of the user `leasehold-admin`, who may do everything.
@@ -143,13 +151,13 @@ impl Sandbox {
 
     /// The names of all users but the administrator, hidden ones too.
     pub fn users(&self) -> Vec<String> {
-        let state = self.inner.state();
+        let state = self.inner.state(self.account);
         state.users.values().map(|user| &user.name).filter(|name| *name != ADMINISTRATOR).cloned().collect()
     }
 
     /// A user, hidden or not.
     pub fn user(&self, name: &str) -> Option<UserView> {
-        let state = self.inner.state();
+        let state = self.inner.state(self.account);
         state.users.get(&fold(name)).filter(|user| user.name == name).map(|user| UserView::of(&state, user))
     }
 
@@ -174,7 +182,7 @@ impl Sandbox {
     /// # Errors
     /// What AWS would answer.
     pub fn prepare(&self, action: &str, fields: &[(&str, &str)]) -> Result<(), Failure> {
-        self.inner.run(action, fields)
+        self.inner.run(self.account, action, fields)
     }
 
     /// Creates a group with policies: ARNs of managed ones, and names and documents of inline ones.
@@ -199,7 +207,7 @@ impl Sandbox {
     /// What AWS would answer.
     pub fn create_policy(&self, name: &str, document: &str) -> Result<String, Failure> {
         self.prepare("CreatePolicy", &[("PolicyName", name), ("PolicyDocument", document)])?;
-        Ok(arn("policy", "/", name))
+        Ok(arn(self.account, "policy", "/", name))
     }
 
     /// Creates a role with managed policies and returns its ARN. Without a `trust` document it trusts the account.
@@ -207,13 +215,13 @@ impl Sandbox {
     /// # Errors
     /// What AWS would answer.
     pub fn create_role(&self, name: &str, trust: Option<&str>, attached: &[&str]) -> Result<String, Failure> {
-        let trust = trust.map_or_else(trust_of_account, str::to_owned);
+        let trust = trust.map_or_else(|| trust_of(self.account), str::to_owned);
         let fields = [("RoleName", name), ("AssumeRolePolicyDocument", &trust), ("MaxSessionDuration", "43200")];
         self.prepare("CreateRole", &fields)?;
         for arn in attached {
             self.prepare("AttachRolePolicy", &[("RoleName", name), ("PolicyArn", arn)])?;
         }
-        Ok(arn("role", "/", name))
+        Ok(arn(self.account, "role", "/", name))
     }
 
     /// Creates a user and an access key for it, id and secret.
@@ -221,7 +229,7 @@ impl Sandbox {
     /// # Errors
     /// What AWS would answer.
     pub fn create_user(&self, name: &str) -> Result<(String, Secret<String>), Failure> {
-        self.inner.new_user(name)
+        self.inner.new_user(self.account, name)
     }
 
     /// Gives a user an enabled MFA device and returns its serial number.
@@ -230,24 +238,24 @@ impl Sandbox {
     /// What AWS would answer.
     pub fn give_mfa_device(&self, user: &str, device: &str) -> Result<String, Failure> {
         self.prepare("CreateVirtualMFADevice", &[("VirtualMFADeviceName", device)])?;
-        let serial = format!("arn:aws:iam::{ACCOUNT}:mfa/{device}");
-        self.inner.with_call(&Form::default(), |state, call| iam::mfa::hand_over(state, call, user, &serial))?;
+        let serial = format!("arn:aws:iam::{}:mfa/{device}", self.account);
+        self.inner.with_call(self.account, &Form::default(), |state, call| iam::mfa::hand_over(state, call, user, &serial))?;
         Ok(serial)
     }
 
     /// Sets an instance, in whatever state; one of the same id before is gone.
     pub fn put_instance(&self, machine: Machine) {
-        self.inner.state().instances.insert(machine.id.clone(), machine);
+        self.inner.state(self.account).instances.insert(machine.id.clone(), machine);
     }
 
     /// Takes an instance away; whether there was one.
     pub fn remove_instance(&self, id: &str) -> bool {
-        self.inner.state().instances.remove(id).is_some()
+        self.inner.state(self.account).instances.remove(id).is_some()
     }
 
     /// Takes a user away with all that hangs on it, as if an operator had done so; whether there was one.
     pub fn remove_user(&self, name: &str) -> bool {
-        self.inner.state().wipe_user(name)
+        self.inner.state(self.account).wipe_user(name)
     }
 }
 
@@ -257,8 +265,11 @@ impl Inner {
         Moment { time: clock.now(), precise: clock.precise(), elapsed: clock.elapsed() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// An account by its number; whatever is none of them is the first.
+    fn state(&self, account: &str) -> MutexGuard<'_, State> {
+        let [first, second] = &self.states;
+        let state = if account == SECOND_ACCOUNT { second } else { first };
+        state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn calls(&self) -> MutexGuard<'_, Calls> {
@@ -273,24 +284,24 @@ impl Inner {
         self.page_limit.load(Ordering::Relaxed)
     }
 
-    fn run(&self, action: &str, fields: &[(&str, &str)]) -> Result<(), Failure> {
+    fn run(&self, account: &str, action: &str, fields: &[(&str, &str)]) -> Result<(), Failure> {
         let unknown = || Failure::new(400, "InvalidAction", format!("Could not find operation {action}"));
-        let outcome = self.with_call(&Form::of(fields), |state, call| iam::run(state, call, action));
+        let outcome = self.with_call(account, &Form::of(fields), |state, call| iam::run(state, call, action));
         outcome.ok_or_else(unknown)?.map(drop)
     }
 
     /// `work` as the account's root.
-    fn with_call<T>(&self, form: &Form, work: impl FnOnce(&mut State, &Call<'_>) -> T) -> T {
+    fn with_call<T>(&self, account: &str, form: &Form, work: impl FnOnce(&mut State, &Call<'_>) -> T) -> T {
         let root =
-            Caller { arn: format!("arn:aws:iam::{ACCOUNT}:root"), id: ACCOUNT.to_owned(), kind: Kind::Role, is_admin: true };
+            Caller { arn: format!("arn:aws:iam::{account}:root"), id: account.to_owned(), kind: Kind::Role, is_admin: true };
         let call = Call { form, caller: &root, now: self.moment(), hide: Hide::default(), page_limit: usize::MAX };
-        work(&mut self.state(), &call)
+        work(&mut self.state(account), &call)
     }
 
-    fn new_user(&self, name: &str) -> Result<(String, Secret<String>), Failure> {
-        self.run("CreateUser", &[("UserName", name)])?;
-        self.run("CreateAccessKey", &[("UserName", name)])?;
-        let state = self.state();
+    fn new_user(&self, account: &str, name: &str) -> Result<(String, Secret<String>), Failure> {
+        self.run(account, "CreateUser", &[("UserName", name)])?;
+        self.run(account, "CreateAccessKey", &[("UserName", name)])?;
+        let state = self.state(account);
         let key = state.users.get(&fold(name)).and_then(|user| user.keys.iter().next());
         key.map(|(id, key)| (id.clone(), key.secret.clone())).ok_or_else(|| Failure::missing_user(name))
     }
@@ -302,14 +313,17 @@ impl fmt::Debug for Sandbox {
     }
 }
 
-fn trust_of_account() -> String {
+fn trust_of(account: &str) -> String {
     format!(
-        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"AWS":"arn:aws:iam::{ACCOUNT}:root"}},"Action":"sts:AssumeRole"}}]}}"#
+        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"AWS":"arn:aws:iam::{account}:root"}},"Action":"sts:AssumeRole"}}]}}"#
     )
 }
 
 /// The account: the number that AWS uses in its own examples.
 const ACCOUNT: &str = "123456789012";
+
+/// Another one, in which others are.
+const SECOND_ACCOUNT: &str = "210987654321";
 
 /// The user whose keys are for `config/root`.
 const ADMINISTRATOR: &str = "leasehold-admin";

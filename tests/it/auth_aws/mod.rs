@@ -1,7 +1,5 @@
 //! The AWS auth method through the router, against the stand-in for AWS: honest logins, hostile ones, and what is told of them.
 
-mod doctor;
-mod hostile;
 mod logins;
 mod roles;
 mod signer;

@@ -157,12 +157,7 @@ async fn role(auth: &Arc<AwsAuth>, cx: &Ctx, attempt: &mut Attempt) -> Result<Op
 }
 
 /// The instance that the session names, where the role wants one. `None`: the doctor found something.
-async fn infer(
-    auth: &Arc<AwsAuth>,
-    role: &Role,
-    caller: &Caller,
-    attempt: &mut Attempt,
-) -> Result<Option<Inferred>, Failure> {
+async fn infer(auth: &Arc<AwsAuth>, role: &Role, caller: &Caller, attempt: &mut Attempt) -> Result<Option<Inferred>, Failure> {
     if !role.infers_instance() {
         attempt.skip(&["instance", "bounds"], "the role infers no instance");
         return Ok(Some(Inferred::default()));
