@@ -47,6 +47,14 @@ impl Aws {
         self.pages::<_, aws_sdk_iam::operation::list_access_keys::ListAccessKeysError, _, _>("iam:ListAccessKeys", page).await
     }
 
+    /// When a key was last used, as far as AWS has noted it; none: never.
+    pub async fn access_key_last_used(&self, id: &str) -> Result<Option<Timestamp>, AwsError> {
+        let send = || self.iam().get_access_key_last_used().access_key_id(id).send();
+        let shown = self.repeated("iam:GetAccessKeyLastUsed", send).await?;
+        let used = shown.access_key_last_used.and_then(|used| used.last_used_date);
+        Ok(used.map(|date| Timestamp::from_seconds(u64::try_from(date.secs()).unwrap_or(0))))
+    }
+
     /// Deletes an access key: it signs nothing any more.
     pub async fn delete_access_key(&self, user: &str, id: &str) -> Result<(), AwsError> {
         let send = || self.iam().delete_access_key().user_name(user).access_key_id(id).send();

@@ -23,6 +23,7 @@ mod key;
 mod policy;
 mod rates;
 mod relay;
+pub mod rotation;
 pub mod sandbox;
 mod simulate;
 mod sts;

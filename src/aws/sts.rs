@@ -6,7 +6,7 @@ use crate::base::{Secret, Timestamp, Ttl};
 
 use super::arn::Arn;
 use super::connect::Aws;
-use super::error::AwsError;
+use super::error::{AwsError, Unsent};
 
 /// Whose credentials ours are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +93,22 @@ impl Aws {
     /// What the last one said.
     pub async fn identity(&self) -> Result<&Identity, AwsError> {
         self.answering().await.map(|(_, identity)| identity)
+    }
+
+    /// The same, asked now. An STS that cannot be reached is passed over.
+    ///
+    /// # Errors
+    /// What the first one said that was reached; [`Unsent::Connection`](super::Unsent::Connection) when none was.
+    pub async fn ask_identity(&self) -> Result<Identity, AwsError> {
+        let mut last = AwsError::setting("could not obtain sts client");
+        for candidate in self.sts() {
+            let asked = self.repeated("sts:GetCallerIdentity", || candidate.client.get_caller_identity().send()).await;
+            match asked.and_then(identity) {
+                Err(error @ AwsError::Unsent { why: Unsent::Connection, .. }) => last = error,
+                result => return result,
+            }
+        }
+        Err(last)
     }
 
     /// What is known of that without asking.

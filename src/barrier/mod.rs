@@ -5,6 +5,7 @@
 //! several views.
 
 mod bus;
+mod kept;
 mod keyring;
 mod view;
 
@@ -21,6 +22,7 @@ use bus::Bus;
 use keyring::Keyring;
 
 pub use bus::Subscriber;
+pub use kept::{Kept, NotKept};
 pub use keyring::{KeyStatus, RootKey, RotationConfig};
 pub use view::{Txn, View};
 

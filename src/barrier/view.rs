@@ -227,6 +227,10 @@ impl Txn {
         self.batch.writes.is_empty() && self.batch.expects.is_empty()
     }
 
+    pub(super) fn writes(&self) -> &[Write] {
+        &self.batch.writes
+    }
+
     /// Makes all of it durable, or none.
     pub async fn commit(self) -> Result<(), BarrierError> {
         if self.is_empty() {

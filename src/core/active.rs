@@ -7,6 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use crate::audit::Broker;
+use crate::aws::rotation::KeyHolders;
 use crate::barrier::Barrier;
 use crate::base::turns::Turns;
 use crate::base::{Clock, Key, MountId, Shutdown, Tasks, TokenKey};
@@ -49,6 +50,8 @@ pub struct Active {
     pub(super) admin: tokio::sync::Mutex<()>,
     /// Of plugins.
     pub(super) turns: Arc<Turns>,
+    /// Which mounts hold which access key of AWS.
+    pub(super) access_keys: Arc<KeyHolders>,
 }
 
 /// How plugins of the server's own reach what they belong to.
@@ -102,6 +105,7 @@ impl Active {
             shutdown: Shutdown::new(),
             admin: tokio::sync::Mutex::new(()),
             turns: Turns::new(),
+            access_keys: KeyHolders::new(),
             barrier,
         });
         let back = Back::default();
@@ -122,11 +126,13 @@ impl Active {
         self.tasks.spawn(Arc::clone(&self.leases).run(revoker, self.shutdown.clone()));
         let (ticking, shutdown, clock) = (Arc::downgrade(self), self.shutdown.clone(), Arc::clone(&self.clock));
         self.tasks.spawn(async move {
+            let mut pause = FIRST_TICK;
             loop {
                 tokio::select! {
                     () = shutdown.cancelled() => return,
-                    () = clock.sleep(TICK) => {}
+                    () = clock.sleep(pause) => {}
                 }
+                pause = TICK;
                 let Some(active) = ticking.upgrade() else { return };
                 active.tick().await;
             }
@@ -150,10 +156,12 @@ impl Active {
         Deps {
             clock: Arc::clone(&self.clock),
             tasks: self.tasks.clone(),
+            shutdown: self.shutdown.clone(),
             entry: Arc::clone(entry),
             turns: Arc::clone(&self.turns),
             policies: Arc::clone(&self.policies),
             environment: Arc::clone(&self.settings.environment),
+            access_keys: Arc::clone(&self.access_keys),
         }
     }
 
@@ -197,6 +205,9 @@ fn tell_plugin(active: &Weak<Active>, prefix: &str, key: &Key) {
 
 /// Between two rounds of tidying.
 const TICK: Duration = Duration::from_mins(1);
+
+/// What a process before this one left half done is gone on with soon.
+const FIRST_TICK: Duration = Duration::from_secs(1);
 
 /// How long sealing waits for requests under way (architecture §7).
 const DRAIN: Duration = Duration::from_secs(30);

@@ -9,10 +9,11 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::aws::rotation::KeyHolders;
 use crate::barrier::{Barrier, BarrierError, Locked, RootKey, View};
 use crate::base::time::ManualClock;
 use crate::base::turns::Turns;
-use crate::base::{ApiPath, Clock, MountId, MountPath, Tasks, Timestamp, TokenKey, Ttl, random};
+use crate::base::{ApiPath, Clock, MountId, MountPath, Shutdown, Tasks, Timestamp, TokenKey, Ttl, random};
 use crate::lease::{LeaseManager, Limits, Owner, Owners};
 use crate::policy::{Operation, PolicyStore};
 use crate::storage::memory::MemoryStorage;
@@ -29,6 +30,8 @@ pub(crate) struct Rig {
     pub(crate) barrier: Arc<Barrier>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) tasks: Tasks,
+    pub(crate) shutdown: Shutdown,
+    access_keys: Arc<KeyHolders>,
     leases: Arc<LeaseManager>,
     policies: Arc<PolicyStore>,
     turns: Arc<Turns>,
@@ -89,7 +92,8 @@ impl Rig {
         let leases = LeaseManager::new(&barrier, Arc::clone(&clock) as Arc<dyn Clock>, tasks.clone(), owners);
         let policies = PolicyStore::open(&barrier).await.unwrap();
         let tokens = barrier.view("token/");
-        Arc::new(Self { storage, barrier, clock, tasks, leases, policies, turns: Turns::new(), tokens })
+        let (shutdown, access_keys) = (Shutdown::new(), KeyHolders::new());
+        Arc::new(Self { storage, barrier, clock, tasks, shutdown, access_keys, leases, policies, turns: Turns::new(), tokens })
     }
 
     /// Lets time pass.
@@ -117,10 +121,12 @@ impl Rig {
         let deps = Deps {
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             tasks: self.tasks.clone(),
+            shutdown: self.shutdown.clone(),
             entry: Arc::clone(&entry),
             turns: Arc::clone(&self.turns),
             policies: Arc::clone(&self.policies),
             environment: Arc::new(BTreeMap::new()),
+            access_keys: Arc::clone(&self.access_keys),
         };
         let plugin = registry.opener(entry.class, &entry.kind).unwrap()(view.clone(), deps).await?;
         let ip = Mutex::new(Some([127, 0, 0, 1].into()));

@@ -9,9 +9,10 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
+use crate::aws::rotation::KeyHolders;
 use crate::barrier::View;
 use crate::base::turns::Turns;
-use crate::base::{Clock, Key, Tasks, Ttl};
+use crate::base::{Clock, Key, Shutdown, Tasks, Ttl};
 use crate::lease::{Lease, RevokeError, Revoked, Terms};
 use crate::policy::PolicyStore;
 use crate::token::TokenInfo;
@@ -29,6 +30,8 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     /// Where work of its own is started.
     pub tasks: Tasks,
+    /// Ends such work.
+    pub shutdown: Shutdown,
     /// The mount as it is now; path and settings may change, the id stays.
     pub entry: Arc<MountEntry>,
     /// Who changes one record waits for its turn; keys are the plugin's own.
@@ -37,6 +40,8 @@ pub struct Deps {
     pub policies: Arc<PolicyStore>,
     /// Regions and such of the environment, read at start.
     pub environment: Arc<BTreeMap<String, String>>,
+    /// Which mounts hold which access key of AWS.
+    pub access_keys: Arc<KeyHolders>,
 }
 
 /// A secrets engine or an auth method.
@@ -73,7 +78,12 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// A key of its storage changed.
     fn invalidate(&self, _: &Key) {}
 
-    /// Called about once a minute while unsealed, for tidying.
+    /// What whoever unmounts it should know.
+    fn parting(self: Arc<Self>) -> impl Future<Output = Vec<String>> + Send {
+        std::future::ready(Vec::new())
+    }
+
+    /// Called soon after the server is unsealed and then about once a minute, for tidying.
     fn tick(self: Arc<Self>) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
@@ -126,6 +136,8 @@ pub trait Mounted: fmt::Debug + Send + Sync {
     fn login_name(&self, path: &str, data: &Map<String, Value>) -> Option<String>;
     /// A key of its storage changed.
     fn invalidate(&self, key: &Key);
+    /// See [`Plugin::parting`].
+    async fn parting(&self) -> Vec<String>;
     /// See [`Plugin::tick`].
     async fn tick(&self);
 }
@@ -265,6 +277,10 @@ impl<P: Plugin> Mounted for Opened<P> {
 
     fn invalidate(&self, key: &Key) {
         self.plugin.invalidate(key);
+    }
+
+    async fn parting(&self) -> Vec<String> {
+        Arc::clone(&self.plugin).parting().await
     }
 
     async fn tick(&self) {

@@ -13,7 +13,7 @@ use super::AwsAuth;
 use super::attempt::Attempt;
 use super::failure::Failure;
 use super::iam::{self, HeaderField};
-use super::role::AuthType;
+use super::role::{AuthType, LONGEST_NAME};
 
 /// Body of `POST login` and of `POST doctor`. What is supplied, even empty, counts as supplied.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -84,8 +84,8 @@ impl AwsAuth {
 
     /// `None`: the doctor found something, or is done.
     async fn judge(self: &Arc<Self>, cx: &Ctx, input: &LoginInput, attempt: &mut Attempt) -> Result<Option<Grant>, Failure> {
-        attempt.role.clone_from(&input.role);
         let Some(kind) = attempt.check("type", input.kind())? else { return Ok(None) };
+        attempt.role.clone_from(&input.role);
         attempt.kind = kind.as_str();
         attempt.detail(kind.as_str());
         match kind {
@@ -98,6 +98,9 @@ impl AwsAuth {
 impl LoginInput {
     /// Which type of login it is.
     fn kind(&self) -> Result<AuthType, Failure> {
+        if self.role.len() > LONGEST_NAME {
+            return Err(Failure::plain(format!("role is longer than maximum of {LONGEST_NAME} bytes")));
+        }
         let is_ec2 = self.pkcs7.is_some() || (self.identity.is_some() && self.signature.is_some());
         let is_get = self.iam_http_request_method.as_ref().is_some_and(|method| method.as_str() == "GET");
         let is_iam = self.iam_http_request_method.is_some()

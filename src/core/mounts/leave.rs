@@ -16,25 +16,29 @@ use super::enable::is_protected;
 use super::{Active, Migration, MigrationStatus, wipe};
 
 impl Active {
-    /// Unmounts what is at a path; what is not there is unmounted.
+    /// Unmounts what is at a path; what is not there is unmounted. Gives what its plugin has to say to that.
     ///
     /// # Errors
     /// 400 when the path is protected, or with what the outside says when it does not let go of a lease: the mount stays
     /// tainted until all its leases have ended, and goes then.
-    pub(in crate::core) async fn disable(self: &Arc<Self>, class: Class, path: &str) -> Result<(), ApiError> {
+    pub(in crate::core) async fn disable(self: &Arc<Self>, class: Class, path: &str) -> Result<Vec<String>, ApiError> {
         if class == Class::Secret && is_protected(path) {
             return Err(ApiError::invalid(format!("cannot unmount \"{path}\"")));
         }
         let routes = self.routes.load();
-        let Some(mount) = routes.at(path).filter(|mount| mount.entry.class == class) else { return Ok(()) };
+        let Some(mount) = routes.at(path).filter(|mount| mount.entry.class == class) else { return Ok(Vec::new()) };
         if mount.entry.kind == TOKEN {
             return Err(ApiError::invalid("token credential backend cannot be disabled"));
         }
-        let id = mount.entry.id.clone();
+        let (id, plugin) = (mount.entry.id.clone(), Arc::clone(&mount.plugin));
         drop(routes);
+        // While its storage is there.
+        let parting = plugin.parting().await;
+        drop(plugin);
         let tainted = id.clone();
         self.change_mounts(|active| async move { active.taint(&tainted).await }).await?;
-        self.leave(&id).await
+        self.leave(&id).await?;
+        Ok(parting)
     }
 
     /// Ends what hangs on a mount that nobody gets into any more, and lets it go.

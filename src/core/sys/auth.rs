@@ -36,6 +36,6 @@ async fn mount(sys: Arc<Sys>, _: Ctx, input: MountInput) -> Result<Reply, ApiErr
 }
 
 async fn unmount(sys: Arc<Sys>, _: Ctx, input: Named) -> Result<Reply, ApiError> {
-    sys.active()?.disable(Class::Auth, auth_path(&input.name)?.as_str()).await?;
-    Ok(Reply::empty())
+    let parting = sys.active()?.disable(Class::Auth, auth_path(&input.name)?.as_str()).await?;
+    Ok(Reply::empty().warn_all(parting))
 }

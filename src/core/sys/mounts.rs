@@ -36,8 +36,8 @@ async fn mount(sys: Arc<Sys>, _: Ctx, input: MountInput) -> Result<Reply, ApiErr
 }
 
 async fn unmount(sys: Arc<Sys>, _: Ctx, input: Named) -> Result<Reply, ApiError> {
-    sys.active()?.disable(Class::Secret, MountPath::parse(&input.name)?.as_str()).await?;
-    Ok(Reply::empty())
+    let parting = sys.active()?.disable(Class::Secret, MountPath::parse(&input.name)?.as_str()).await?;
+    Ok(Reply::empty().warn_all(parting))
 }
 
 /// All mounts of a class by their paths in its table.

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::DropGuard;
 
 use crate::aws::{Action, Arn, Aws, AwsError};
 use crate::base::time::timeout;
-use crate::base::{Clock, LeaseId};
+use crate::base::{Clock, LeaseId, Shutdown};
 
 use super::preflight::Preflight;
 use super::template::Template;
@@ -33,6 +34,9 @@ pub(super) struct Connection {
     clock: Arc<dyn Clock>,
     /// Guards what was learnt; whoever issues, revokes or reads `status`; held for a look.
     learnt: Mutex<Learnt>,
+    ended: Shutdown,
+    /// Dropped with the connection.
+    _end: DropGuard,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +55,14 @@ struct Learnt {
 
 impl Connection {
     pub(super) fn new(aws: Aws, template: Template, generation: String, clock: Arc<dyn Clock>) -> Self {
-        Self { aws, template, generation, clock, learnt: Mutex::default() }
+        let ended = Shutdown::new();
+        let end = ended.clone().drop_guard();
+        Self { aws, template, generation, clock, learnt: Mutex::default(), ended, _end: end }
+    }
+
+    /// Is cancelled when nobody uses the connection any more.
+    pub(super) fn ended(&self) -> Shutdown {
+        self.ended.clone()
     }
 
     /// The account of the credentials, asked once, in a short time; after a failure not again for a while.

@@ -1,3 +1,7 @@
+#[path = "rotate_tests.rs"]
+mod rotate;
+#[path = "static_tests.rs"]
+mod static_roles;
 #[path = "world_tests.rs"]
 mod world;
 

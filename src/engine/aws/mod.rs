@@ -15,6 +15,11 @@ mod revoke;
 mod role;
 mod role_input;
 mod role_rules;
+mod rotate;
+mod schedule;
+mod static_input;
+mod static_role;
+mod static_state;
 mod status;
 mod template;
 mod user;
@@ -27,6 +32,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwapOption;
 use tokio::sync::OnceCell;
 
+use crate::aws::rotation::{Holding, Watch};
 use crate::aws::{AwsEnvironment, Outside};
 use crate::barrier::{BarrierError, View};
 use crate::base::{Key, Ttl, random};
@@ -39,6 +45,7 @@ use creds::Sts;
 use patience::shown;
 use role::{ROLES, Role};
 use role_input::RoleInput;
+use schedule::Schedule;
 use template::Template;
 use user::IamUser;
 
@@ -52,6 +59,11 @@ pub struct AwsSecrets {
     connection: ArcSwapOption<Connection>,
     /// Moves with every change of `config/root`: a client made of an older one is not kept.
     epoch: AtomicU64,
+    /// For rotations.
+    watch: Watch,
+    /// Tells other mounts which key is held here.
+    holding: Holding,
+    schedule: Schedule,
 }
 
 impl Plugin for AwsSecrets {
@@ -59,6 +71,9 @@ impl Plugin for AwsSecrets {
     const ABOUT: &'static str = "Makes AWS credentials by role: IAM users, assumed roles, federation and session tokens.";
 
     async fn open(view: View, deps: Deps) -> Result<Self, ApiError> {
+        let watch = Watch::new(&*deps.clock);
+        let holding = deps.access_keys.join(&deps.entry.id, &deps.entry.path);
+        holding.set(&view.read::<Root>(ROOT).await?.unwrap_or_default().access_key);
         Ok(Self {
             view,
             deps,
@@ -66,6 +81,9 @@ impl Plugin for AwsSecrets {
             outside: OnceCell::new(),
             connection: ArcSwapOption::empty(),
             epoch: AtomicU64::new(0),
+            watch,
+            holding,
+            schedule: Schedule::default(),
         })
     }
 
@@ -75,6 +93,7 @@ impl Plugin for AwsSecrets {
             .exists(Self::root_exists)
             .read(Self::read_root)
             .update(Self::write_root);
+        table.at("config/rotate-root", "Replaces the access key of `config/root` by a new one.").update(Self::rotate_root);
         table.at("config/lease", "How long leases on IAM users live.").read(Self::read_lease).update(Self::write_lease);
         table.at("roles/", "Names of the roles.").list(Self::list_roles);
         table
@@ -84,6 +103,7 @@ impl Plugin for AwsSecrets {
             .delete(Self::delete_role);
         table.at("creds/{name:at}", "Credentials by a role.").read(Self::creds).update(Self::creds).issues();
         table.at("sts/{name:at}", "Credentials by a role.").read(Self::sts).update(Self::sts).issues();
+        static_role::endpoints(table);
         table.at("status", "What is known of the account and its credentials.").read(Self::status);
     }
 
@@ -96,6 +116,14 @@ impl Plugin for AwsSecrets {
         if key.as_str().ends_with(ROOT) {
             self.forget_connection();
         }
+    }
+
+    async fn parting(self: Arc<Self>) -> Vec<String> {
+        self.last_words().await
+    }
+
+    async fn tick(self: Arc<Self>) {
+        self.wake_schedule();
     }
 }
 
@@ -114,10 +142,12 @@ impl AwsSecrets {
         let before = self.connection.load_full().and_then(|connection| connection.known_account());
         let has_keys = {
             let _turn = self.deps.turns.take(&self.turn(ROOT)).await;
-            let root = input.over(self.view.read(ROOT).await?)?;
-            self.view.put(ROOT, &root).await?;
+            let before = self.view.read(ROOT).await?;
+            let root = input.over(before.clone())?;
+            self.store_root(before, &root).await?;
             !root.uses_chain()
         };
+        self.wake_schedule();
         self.forget_connection();
         // What could not be ended by the old credentials may be by the new.
         cx.leases().hasten();
@@ -176,12 +206,7 @@ impl AwsSecrets {
         let root = self.view.read::<Root>(ROOT).await?.unwrap_or_default();
         let template = Template::parse(&root.username_template)
             .map_err(|error| ApiError::fault(format!("unable to initialize username template: {error}")))?;
-        let outside = self.outside.get_or_try_init(async || {
-            let environment = AwsEnvironment::of(&self.deps.environment);
-            Outside::new(Arc::clone(&self.deps.clock), environment).map_err(ApiError::internal)
-        });
-        let outside = outside.await?;
-        let aws = outside.connect(&root.settings()).await.map_err(|error| shown("", &error))?;
+        let aws = self.outside().await?.connect(&root.settings()).await.map_err(|error| shown("", &error))?;
         let mut generation = root.generation.to_string();
         if root.uses_chain() {
             generation = format!("{generation}/{}", self.run);
@@ -195,6 +220,15 @@ impl AwsSecrets {
             }
         }
         Ok(connection)
+    }
+
+    /// The way to AWS.
+    async fn outside(&self) -> Result<&Outside, ApiError> {
+        let made = self.outside.get_or_try_init(async || {
+            let environment = AwsEnvironment::of(&self.deps.environment);
+            Outside::new(Arc::clone(&self.deps.clock), environment).map_err(ApiError::internal)
+        });
+        made.await
     }
 
     fn forget_connection(&self) {

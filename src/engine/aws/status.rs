@@ -1,6 +1,5 @@
 //! `status`: what is known of the account, without asking it (`aws-secrets-engine.md` §21.10).
 
-use std::future::{Ready, ready};
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -13,7 +12,8 @@ use super::connection::Connection;
 use super::preflight::Preflight;
 
 impl AwsSecrets {
-    pub(super) fn status(self: Arc<Self>, _: Ctx, _: Nothing) -> Ready<Result<Reply, ApiError>> {
+    pub(super) async fn status(self: Arc<Self>, _: Ctx, _: Nothing) -> Result<Reply, ApiError> {
+        let (rotation, static_roles) = (self.rotation_shown().await?, self.failing_static_roles().await?);
         let shown = match self.connection.load_full() {
             Some(connection) => shown(&connection),
             // Nobody has asked for anything yet.
@@ -22,10 +22,11 @@ impl AwsSecrets {
                 "preflight": Preflight::default(), "rates": {},
             }),
         };
-        ready(Ok(Reply::data(match shown {
+        let shown = match shown {
             Value::Object(map) => map,
             _ => Map::new(),
-        })))
+        };
+        Ok(Reply::data(shown).and("rotation", rotation).and("static_roles", static_roles.into()))
     }
 }
 

