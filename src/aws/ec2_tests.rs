@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::*;
 use crate::aws::sandbox::{Effect, Failure, Machine, Sandbox};
@@ -29,6 +31,7 @@ async fn world() -> World {
         secret_key,
         region: "eu-central-1".to_owned(),
         ec2_endpoint: sandbox.url(),
+        max_retries: -1,
         ..Settings::default()
     };
     let aws = outside.connect(&settings).await.unwrap();
@@ -40,17 +43,27 @@ impl World {
         (0..count).for_each(|n| self.sandbox.put_instance(Machine::running(&format!("i-{n:04x}"), "ami-1")));
     }
 
-    /// Lets time pass until the work is done; how much has passed.
+    /// Lets time pass until the work is done; how much has passed. Whatever is on its way over the loopback arrives between
+    /// two steps of the clock.
     async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> (T, Duration) {
         let began = self.clock.elapsed();
         let work = self.tasks.spawn(work);
         while !work.is_finished() {
-            for _ in 0..50 {
-                tokio::task::yield_now().await;
+            for _ in 0..3 {
+                self.breathe().await;
             }
-            self.clock.advance(Duration::from_millis(20));
+            self.clock.advance(Duration::from_millis(50));
         }
-        (work.await.unwrap(), self.clock.elapsed() - began)
+        (work.await.unwrap(), self.clock.elapsed().saturating_sub(began))
+    }
+
+    /// There and back again, with something that is no call.
+    async fn breathe(&self) {
+        let address = self.sandbox.url();
+        let mut stream = TcpStream::connect(address.strip_prefix("http://").unwrap()).await.unwrap();
+        stream.write_all(b"PUT / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::mount::field::{LowerText, Text};
+use crate::mount::field::{LowerText, SecretText, Text};
 use crate::mount::{ApiError, Ctx, Grant, Perhaps, Reply, Table};
 
 use super::AwsAuth;
@@ -28,7 +28,7 @@ pub(super) struct LoginInput {
     /// Its signature, in base64.
     pub(super) signature: Option<Text>,
     /// What the first login of an instance came with. Default: made by the server and returned.
-    pub(super) nonce: Option<Text>,
+    pub(super) nonce: Option<SecretText>,
     /// Method of the signed request: POST or GET.
     pub(super) iam_http_request_method: Option<Text>,
     /// URL of the signed request, in base64.

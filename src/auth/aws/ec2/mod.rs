@@ -32,3 +32,18 @@ pub(super) fn endpoints(table: &mut Table<AwsAuth>) {
     deny_list::endpoints(table);
     tidy::endpoints(table);
 }
+
+#[cfg(test)]
+mod bound_tests;
+#[cfg(test)]
+mod list_tests;
+#[cfg(test)]
+mod login_tests;
+#[cfg(test)]
+pub(super) mod notary;
+#[cfg(test)]
+mod race_tests;
+#[cfg(test)]
+mod rig;
+#[cfg(test)]
+mod tag_tests;

@@ -166,3 +166,7 @@ const SIGNATURES: &[(ObjectIdentifier, Option<Hash>)] = &[
 
 /// Characters of the field: base64 of what is read at most, and its lines.
 const LONGEST: usize = 2 * ber::LARGEST;
+
+#[cfg(test)]
+#[path = "pkcs7_tests.rs"]
+mod tests;
