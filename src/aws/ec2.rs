@@ -123,7 +123,7 @@ pub(super) const NOT_FOUND: &str = "InvalidInstanceID.NotFound";
 const LONGEST: Duration = Duration::from_secs(9);
 
 /// Credentials are asked for again so long before their end, and after so long at the latest.
-const SPARE: Duration = Duration::from_secs(120);
+const SPARE: Duration = Duration::from_mins(2);
 const HELD: Duration = Duration::from_mins(5);
 
 /// Where the names of a partition's hosts end; its regions begin so.

@@ -126,14 +126,15 @@ fn apply<'h>(headers: impl Iterator<Item = (&'h str, &'h str)>, request: &mut Re
 
 fn form(ids: &[String], next: Option<&str>) -> String {
     let mut form = "Action=DescribeInstances&Version=2016-11-15".to_owned();
-    let mut add = |name: String, value: &str| {
-        form.push_str(&format!("&{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)));
+    let mut add = |name: &str, value: &str| {
+        form.extend(["&", name, "="]);
+        form.extend(utf8_percent_encode(value, NON_ALPHANUMERIC));
     };
     for (number, id) in (1..).zip(ids) {
-        add(format!("InstanceId.{number}"), id);
+        add(&format!("InstanceId.{number}"), id);
     }
     if let Some(next) = next {
-        add("NextToken".to_owned(), next);
+        add("NextToken", next);
     }
     form
 }

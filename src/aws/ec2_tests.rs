@@ -54,7 +54,7 @@ impl World {
             }
             self.clock.advance(Duration::from_millis(50));
         }
-        (work.await.unwrap(), self.clock.elapsed() - began)
+        (work.await.unwrap(), self.clock.elapsed().saturating_sub(began))
     }
 
     /// There and back again, with something that is no call.

@@ -49,6 +49,11 @@ class Account:
         return [name for name in names if name.startswith("vault-")]
 
 
+def clean_env_of(server, **more):
+    """The environment of a command line beside a server: its home is the server's own folder."""
+    return servers.clean_environment(server.home, **more)
+
+
 def key_of(reply):
     """The key in a reply of aws/creds, as boto3 takes it."""
     data = reply["data"]

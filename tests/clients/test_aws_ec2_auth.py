@@ -121,7 +121,7 @@ def test_hvac_logs_an_instance_in(aws, vault, notary, ec2):
 def test_role_tags_are_made_and_denied(aws, vault, notary, ec2):
     instance = launch(ec2)
     aws.create_role("web", auth_type="ec2", bound_ami_id=IMAGE, role_tag="VaultRole", policies=["a", "b"])
-    tag = aws.create_role_tags("web", policies=["a"], max_ttl="10h")
+    tag = aws.create_role_tags("web", policies=["a"], max_ttl="10h")["data"]
     ec2.create_tags(Resources=[instance], Tags=[{"Key": tag["tag_key"], "Value": tag["tag_value"]}])
     with Metadata(notary, instance, IMAGE, ACCOUNT, REGION) as metadata:
         pkcs7 = metadata.pkcs7

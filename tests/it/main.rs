@@ -1,6 +1,7 @@
 //! Behaviour through the real router, one binary.
 #![cfg(test)]
 
+mod auth_aws;
 mod auth_token;
 mod cli;
 mod edge;

@@ -113,16 +113,15 @@ impl AwsAuth {
     async fn write_client(self: Arc<Self>, _: Ctx, input: ClientInput) -> Result<Reply, ApiError> {
         let _turn = self.turn(CLIENT).await;
         let stored = self.stored_client().await?;
-        let config = input.over(stored.unwrap_or_default(), self.deps.clock.now())?;
-        self.view.put(CLIENT, &config).await?;
-        self.clients.forget();
+        let config = input.over(stored.clone().unwrap_or_default(), self.deps.clock.now())?;
+        self.store_client(stored.as_ref(), Some(&config)).await?;
         Ok(Reply::empty())
     }
 
     async fn delete_client(self: Arc<Self>, _: Ctx, _: Nothing) -> Result<Reply, ApiError> {
         let _turn = self.turn(CLIENT).await;
-        self.view.delete(CLIENT).await?;
-        self.clients.forget();
+        let stored = self.stored_client().await?;
+        self.store_client(stored.as_ref(), None).await?;
         Ok(Reply::empty())
     }
 

@@ -164,6 +164,11 @@ impl AwsAuth {
         asked.map_err(|error| Failure::of_aws("", &error, &host("sts", &config.sts_endpoint, place)))
     }
 
+    fn held(&self, key: &Key) -> Option<Aws> {
+        let now = self.deps.clock.now();
+        self.clients.cache().assumed.get(key).filter(|held| now < held.until).map(|held| held.aws.clone())
+    }
+
     /// The client of a role in another account, with credentials of 15 minutes.
     async fn assumed(&self, config: &ClientConfig, sts: &StsConfig, place: Place<'_>) -> Result<Aws, Failure> {
         let key = Key {
@@ -173,14 +178,15 @@ impl AwsAuth {
             sts_role: sts.sts_role.clone(),
             external_id: sts.external_id.clone(),
         };
-        let epoch = {
-            let cache = self.clients.cache();
-            let held = cache.assumed.get(&key).filter(|held| self.deps.clock.now() < held.until);
-            if let Some(held) = held {
-                return Ok(held.aws.clone());
-            }
-            cache.epoch
-        };
+        if let Some(aws) = self.held(&key) {
+            return Ok(aws);
+        }
+        // Who waits for the same credentials finds them there.
+        let _turn = self.turn(&format!("clients/{}", place.account)).await;
+        if let Some(aws) = self.held(&key) {
+            return Ok(aws);
+        }
+        let epoch = self.clients.cache().epoch;
         let own = self.own_client(config, place.region).await?;
         let wish = AssumeRole {
             role_arn: sts.sts_role.clone(),

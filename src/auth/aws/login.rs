@@ -6,14 +6,14 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::mount::field::{LowerText, Text};
+use crate::mount::field::{LowerText, SecretText, Text};
 use crate::mount::{ApiError, Ctx, Grant, Perhaps, Reply, Table};
 
 use super::AwsAuth;
 use super::attempt::Attempt;
 use super::failure::Failure;
 use super::iam::{self, HeaderField};
-use super::role::AuthType;
+use super::role::{AuthType, LONGEST_NAME};
 
 /// Body of `POST login` and of `POST doctor`. What is supplied, even empty, counts as supplied.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -28,7 +28,7 @@ pub(super) struct LoginInput {
     /// Its signature, in base64.
     pub(super) signature: Option<Text>,
     /// What the first login of an instance came with. Default: made by the server and returned.
-    pub(super) nonce: Option<Text>,
+    pub(super) nonce: Option<SecretText>,
     /// Method of the signed request: POST or GET.
     pub(super) iam_http_request_method: Option<Text>,
     /// URL of the signed request, in base64.
@@ -84,8 +84,8 @@ impl AwsAuth {
 
     /// `None`: the doctor found something, or is done.
     async fn judge(self: &Arc<Self>, cx: &Ctx, input: &LoginInput, attempt: &mut Attempt) -> Result<Option<Grant>, Failure> {
-        attempt.role.clone_from(&input.role);
         let Some(kind) = attempt.check("type", input.kind())? else { return Ok(None) };
+        attempt.role.clone_from(&input.role);
         attempt.kind = kind.as_str();
         attempt.detail(kind.as_str());
         match kind {
@@ -98,6 +98,9 @@ impl AwsAuth {
 impl LoginInput {
     /// Which type of login it is.
     fn kind(&self) -> Result<AuthType, Failure> {
+        if self.role.len() > LONGEST_NAME {
+            return Err(Failure::plain(format!("role is longer than maximum of {LONGEST_NAME} bytes")));
+        }
         let is_ec2 = self.pkcs7.is_some() || (self.identity.is_some() && self.signature.is_some());
         let is_get = self.iam_http_request_method.as_ref().is_some_and(|method| method.as_str() == "GET");
         let is_iam = self.iam_http_request_method.is_some()

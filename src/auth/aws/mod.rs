@@ -10,6 +10,7 @@
 //! config/sts/<account>            the role by which we act in an account
 //! config/certificate/<name>       certificates that documents may be signed with
 //! config/tidy/…                   when what is too old is removed
+//! rotation/root                   what is open of a rotation of the access key
 //! whitelist/identity/<instance>   the first login of an instance
 //! blacklist/roletag/<base64>      role tags that count no more
 //! ```
@@ -30,18 +31,22 @@ mod resolve;
 mod role;
 mod role_api;
 mod role_input;
+mod rotate_root;
 mod sts_config;
 
 use std::fmt;
 use std::sync::Arc;
 
+use crate::aws::rotation::{Holding, Watch};
 use crate::barrier::View;
 use crate::base::Key;
 use crate::base::turns::Turn;
 use crate::mount::{ApiError, Ctx, Deps, Plugin, Table, TokenRenewal};
 use crate::token::TokenInfo;
 
-use client_config::CLIENT;
+pub use iam::{Preview, preview};
+
+use client_config::{CLIENT, ClientConfig};
 use clients::Clients;
 use logins::Logins;
 
@@ -53,6 +58,8 @@ pub struct AwsAuth {
     logins: Logins,
     iam: iam::Iam,
     tidying: ec2::Tidying,
+    watch: Watch,
+    holding: Holding,
 }
 
 impl Plugin for AwsAuth {
@@ -60,6 +67,9 @@ impl Plugin for AwsAuth {
     const ABOUT: &'static str = "Logs workloads in with their AWS identity: a signed request to STS, or an instance's document.";
 
     async fn open(view: View, deps: Deps) -> Result<Self, ApiError> {
+        let holding = deps.access_keys.join(&deps.entry.id, &deps.entry.path);
+        holding.set(&view.read::<ClientConfig>(CLIENT).await?.unwrap_or_default().access_key);
+        let watch = Watch::new(&*deps.clock);
         Ok(Self {
             view,
             deps,
@@ -67,6 +77,8 @@ impl Plugin for AwsAuth {
             logins: Logins::default(),
             iam: iam::Iam::default(),
             tidying: ec2::Tidying::default(),
+            watch,
+            holding,
         })
     }
 
@@ -77,6 +89,7 @@ impl Plugin for AwsAuth {
         sts_config::endpoints(table);
         login::endpoints(table);
         logins::endpoints(table);
+        rotate_root::endpoints(table);
         ec2::endpoints(table);
     }
 
@@ -100,6 +113,9 @@ impl Plugin for AwsAuth {
     async fn tick(self: Arc<Self>) {
         self.logins.drop_old(self.deps.clock.elapsed());
         self.tidy_hourly().await;
+        if let Err(error) = self.tend_root().await {
+            tracing::warn!(error = %error, "a rotation of config/client cannot be gone on with");
+        }
     }
 }
 

@@ -87,7 +87,9 @@ impl AwsAuth {
 }
 
 async fn ask(auth: &AwsAuth, principal: &Principal, client: &Client) -> Result<Entity, Failure> {
-    let (aws, name) = (&client.aws, principal.name.as_str());
+    let clock = &*auth.deps.clock;
+    let aws = client.aws.waiting_until(clock.elapsed().saturating_add(OWN_CALLS));
+    let name = principal.name.as_str();
     let asking = async {
         match principal.kind {
             Kind::User => aws.get_user(Some(name)).await.map(|user| Entity { arn: user.arn, id: user.id }),
@@ -95,7 +97,7 @@ async fn ask(auth: &AwsAuth, principal: &Principal, client: &Client) -> Result<E
             Kind::InstanceProfile => aws.get_instance_profile(name).await.map(|profile| profile.profile),
         }
     };
-    let asked = timeout(&*auth.deps.clock, OWN_CALLS, Box::pin(asking)).await;
+    let asked = timeout(clock, OWN_CALLS, Box::pin(asking)).await;
     let silent = || Err(AwsError::Unknown { text: format!("no answer within {} s", OWN_CALLS.as_secs()) });
     asked.unwrap_or_else(silent).map_err(|error| Failure::of_aws("", &error, &client.iam))
 }

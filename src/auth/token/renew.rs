@@ -141,7 +141,8 @@ fn refused(error: ApiError) -> ApiError {
     if error.text.is_empty() || error.cause.is_some() {
         return error;
     }
-    ApiError::fault(format!("failed to renew entry: {}", error.text))
+    let text = format!("failed to renew entry: {}", error.text);
+    ApiError { advice: error.advice, ..ApiError::fault(text) }
 }
 
 fn not_found() -> ApiError {

@@ -150,9 +150,11 @@ impl Rotation<'_> {
         user: &str,
         ids: &[&str],
     ) -> Result<Record, RotationError> {
-        self.refresh(&mut record);
-        record.give_up(self.watch, self.clock);
-        ledger.save(&record).await?;
+        let is_open = record.fresh().is_some() || record.is_lost();
+        if self.refresh(&mut record) || is_open {
+            record.give_up(self.watch, self.clock);
+            ledger.save(&record).await?;
+        }
         for id in ids {
             match self.aws.delete_access_key(user, id).await {
                 Err(error) if !error.is_absent() => return Err(RotationError::InTheWay { id: (*id).to_owned(), error }),

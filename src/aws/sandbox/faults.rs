@@ -74,6 +74,8 @@ pub enum Effect {
         /// Whether `ListAccessKeys` shows it meanwhile.
         listed: bool,
     },
+    /// Nothing is done; the answer is this, whatever the service would say.
+    Raw(RawReply),
     /// The connection is cut; the call takes effect later.
     LateEffect {
         /// How much later, on the clock.
@@ -91,6 +93,17 @@ pub enum Tags {
     Dropped,
     /// The call is refused as a whole, as AWS does where `iam:TagUser` is not allowed.
     Refused,
+}
+
+/// An answer that a service would not give.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RawReply {
+    /// Such as 200.
+    pub status: u16,
+    /// Names and values, `content-type` among them.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
 }
 
 /// When an observer is told.
@@ -271,7 +284,7 @@ impl Effect {
     /// Whether the call is carried out, now or later.
     fn executes(&self) -> bool {
         match self {
-            Self::Refuse(_) | Self::Throttle | Self::Fail500 | Self::Hang | Self::Silence { .. } | Self::DropBefore => false,
+            Self::Refuse(_) | Self::Throttle | Self::Fail500 | Self::Hang | Self::Silence { .. } | Self::DropBefore | Self::Raw(_) => false,
             Self::ExecuteThenDropReply
             | Self::ExecuteThen500
             | Self::ExecuteThenHang

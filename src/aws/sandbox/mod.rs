@@ -60,7 +60,7 @@ use crate::base::{Clock, Secret, Shutdown, Tasks};
 pub use self::calls::CallRecord;
 pub use self::ec2::Machine;
 pub use self::failure::Failure;
-pub use self::faults::{Effect, Faults, Observer, Phase, Rule, Tags, When};
+pub use self::faults::{Effect, Faults, Observer, Phase, RawReply, Rule, Tags, When};
 pub use self::limits::Throttling;
 pub use self::view::UserView;
 
@@ -68,13 +68,13 @@ pub use self::view::UserView;
 #[derive(Clone)]
 pub struct Sandbox {
     inner: Arc<Inner>,
+    /// The account that its functions are about.
+    account: &'static str,
 }
 
 /// What the requests of a stand-in share.
 struct Inner {
     address: SocketAddr,
-    /// Its number. Inside every account has the same; each has its own on the wire.
-    account: String,
     limits: Limits,
     root: (String, Secret<String>),
     clock: Arc<dyn Clock>,
@@ -83,8 +83,8 @@ struct Inner {
     faults: Faults,
     /// Items of a page at the most.
     page_limit: AtomicUsize,
-    /// Guards the account; all calls wait for it; held for one action, without waiting.
-    state: Mutex<State>,
+    /// Each guards an account; all calls wait for it; held for one action, without waiting.
+    states: [Mutex<State>; 2],
     /// Guards the record of calls; held to add one.
     calls: Mutex<Calls>,
 }
@@ -104,21 +104,6 @@ impl Sandbox {
     /// # Errors
     /// When the address is not a loopback one, or cannot be had.
     pub async fn start_on(address: SocketAddr, clock: Arc<dyn Clock>, tasks: &Tasks, shutdown: &Shutdown) -> io::Result<Self> {
-        Self::start_account(ACCOUNT, address, clock, tasks, shutdown).await
-    }
-
-    /// The same, as another account: one of this number, of twelve digits. What tests see of it, such as ARNs in a
-    /// [`UserView`], has the number of the usual one.
-    ///
-    /// # Errors
-    /// As [`Sandbox::start_on`].
-    pub async fn start_account(
-        account: &str,
-        address: SocketAddr,
-        clock: Arc<dyn Clock>,
-        tasks: &Tasks,
-        shutdown: &Shutdown,
-    ) -> io::Result<Self> {
         if !address.ip().to_canonical().is_loopback() {
             let text = format!("the stand-in for AWS listens on loopback addresses only, not on {address}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
@@ -126,7 +111,6 @@ impl Sandbox {
         let listener = TcpListener::bind(address).await?;
         let mut inner = Inner {
             address: listener.local_addr()?,
-            account: account.to_owned(),
             limits: Limits::default(),
             root: Default::default(),
             clock,
@@ -134,15 +118,15 @@ impl Sandbox {
             shutdown: shutdown.clone(),
             faults: Faults::default(),
             page_limit: AtomicUsize::new(usize::MAX),
-            state: Mutex::default(),
+            states: [ACCOUNT, SECOND_ACCOUNT].map(|account| Mutex::new(State::of(account))),
             calls: Mutex::default(),
         };
-        inner.root = inner.new_user(ADMINISTRATOR).map_err(io::Error::other)?;
+        inner.root = inner.new_user(ACCOUNT, ADMINISTRATOR).map_err(io::Error::other)?;
         let attach = [("UserName", ADMINISTRATOR), ("PolicyArn", ADMINISTRATOR_ACCESS)];
-        inner.run("AttachUserPolicy", &attach).map_err(io::Error::other)?;
+        inner.run(ACCOUNT, "AttachUserPolicy", &attach).map_err(io::Error::other)?;
         let inner = Arc::new(inner);
         tasks.spawn(server::accept(listener, Arc::clone(&inner)));
-        Ok(Self { inner })
+        Ok(Self { inner, account: ACCOUNT })
     }
 
     /// Where it listens, such as `http://127.0.0.1:4566`; for `iam_endpoint`, `sts_endpoint` and `endpoint`.
@@ -152,7 +136,7 @@ impl Sandbox {
 
     /// The number of its account.
     pub fn account(&self) -> &str {
-        &self.inner.account
+        self.account
     }
 
     /// So many calls of each action are taken in a second, with as many at once after a pause, and further ones are refused
@@ -168,8 +152,14 @@ impl Sandbox {
 
     /// How many access keys there are, without the administrator's.
     pub fn key_count(&self) -> usize {
-        let state = self.inner.state();
+        let state = self.inner.state(self.account);
         state.users.values().filter(|user| user.name != ADMINISTRATOR).map(|user| user.keys.len()).sum()
+    }
+
+    /// The same stand-in, its functions being about another account, which is empty at first.
+    #[must_use]
+    pub fn second_account(&self) -> Self {
+        Self { account: SECOND_ACCOUNT, ..self.clone() }
     }
 
     /// The first access key, id and secret, of the user `leasehold-admin`, who may do everything.
@@ -182,7 +172,7 @@ impl Sandbox {
     /// # Errors
     /// What AWS would answer: there are two at the most.
     pub fn another_root_key(&self) -> Result<(String, Secret<String>), Failure> {
-        self.inner.new_key(ADMINISTRATOR)
+        self.inner.new_key(self.account, ADMINISTRATOR)
     }
 
     /// What goes wrong.
@@ -192,13 +182,13 @@ impl Sandbox {
 
     /// The names of all users but the administrator, hidden ones too.
     pub fn users(&self) -> Vec<String> {
-        let state = self.inner.state();
+        let state = self.inner.state(self.account);
         state.users.values().map(|user| &user.name).filter(|name| *name != ADMINISTRATOR).cloned().collect()
     }
 
     /// A user, hidden or not.
     pub fn user(&self, name: &str) -> Option<UserView> {
-        let state = self.inner.state();
+        let state = self.inner.state(self.account);
         state.users.get(&fold(name)).filter(|user| user.name == name).map(|user| UserView::of(&state, user))
     }
 
@@ -223,7 +213,7 @@ impl Sandbox {
     /// # Errors
     /// What AWS would answer.
     pub fn prepare(&self, action: &str, fields: &[(&str, &str)]) -> Result<(), Failure> {
-        self.inner.run(action, fields)
+        self.inner.run(self.account, action, fields)
     }
 
     /// Creates a group with policies: ARNs of managed ones, and names and documents of inline ones.
@@ -248,7 +238,7 @@ impl Sandbox {
     /// What AWS would answer.
     pub fn create_policy(&self, name: &str, document: &str) -> Result<String, Failure> {
         self.prepare("CreatePolicy", &[("PolicyName", name), ("PolicyDocument", document)])?;
-        Ok(arn("policy", "/", name))
+        Ok(arn(self.account, "policy", "/", name))
     }
 
     /// Creates a role with managed policies and returns its ARN. Without a `trust` document it trusts the account.
@@ -256,13 +246,13 @@ impl Sandbox {
     /// # Errors
     /// What AWS would answer.
     pub fn create_role(&self, name: &str, trust: Option<&str>, attached: &[&str]) -> Result<String, Failure> {
-        let trust = trust.map_or_else(trust_of_account, str::to_owned);
+        let trust = trust.map_or_else(|| trust_of(self.account), str::to_owned);
         let fields = [("RoleName", name), ("AssumeRolePolicyDocument", &trust), ("MaxSessionDuration", "43200")];
         self.prepare("CreateRole", &fields)?;
         for arn in attached {
             self.prepare("AttachRolePolicy", &[("RoleName", name), ("PolicyArn", arn)])?;
         }
-        Ok(arn("role", "/", name))
+        Ok(arn(self.account, "role", "/", name))
     }
 
     /// Creates a user and an access key for it, id and secret.
@@ -270,7 +260,7 @@ impl Sandbox {
     /// # Errors
     /// What AWS would answer.
     pub fn create_user(&self, name: &str) -> Result<(String, Secret<String>), Failure> {
-        self.inner.new_user(name)
+        self.inner.new_user(self.account, name)
     }
 
     /// Gives a user an enabled MFA device and returns its serial number.
@@ -279,24 +269,24 @@ impl Sandbox {
     /// What AWS would answer.
     pub fn give_mfa_device(&self, user: &str, device: &str) -> Result<String, Failure> {
         self.prepare("CreateVirtualMFADevice", &[("VirtualMFADeviceName", device)])?;
-        let serial = format!("arn:aws:iam::{ACCOUNT}:mfa/{device}");
-        self.inner.with_call(&Form::default(), |state, call| iam::mfa::hand_over(state, call, user, &serial))?;
+        let serial = format!("arn:aws:iam::{}:mfa/{device}", self.account);
+        self.inner.with_call(self.account, &Form::default(), |state, call| iam::mfa::hand_over(state, call, user, &serial))?;
         Ok(serial)
     }
 
     /// Sets an instance, in whatever state; one of the same id before is gone.
     pub fn put_instance(&self, machine: Machine) {
-        self.inner.state().instances.insert(machine.id.clone(), machine);
+        self.inner.state(self.account).instances.insert(machine.id.clone(), machine);
     }
 
     /// Takes an instance away; whether there was one.
     pub fn remove_instance(&self, id: &str) -> bool {
-        self.inner.state().instances.remove(id).is_some()
+        self.inner.state(self.account).instances.remove(id).is_some()
     }
 
     /// Takes a user away with all that hangs on it, as if an operator had done so; whether there was one.
     pub fn remove_user(&self, name: &str) -> bool {
-        self.inner.state().wipe_user(name)
+        self.inner.state(self.account).wipe_user(name)
     }
 }
 
@@ -306,8 +296,11 @@ impl Inner {
         Moment { time: clock.now(), precise: clock.precise(), elapsed: clock.elapsed() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// An account by its number; whatever is none of them is the first.
+    fn state(&self, account: &str) -> MutexGuard<'_, State> {
+        let [first, second] = &self.states;
+        let state = if account == SECOND_ACCOUNT { second } else { first };
+        state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn calls(&self) -> MutexGuard<'_, Calls> {
@@ -322,34 +315,34 @@ impl Inner {
         self.page_limit.load(Ordering::Relaxed)
     }
 
-    fn run(&self, action: &str, fields: &[(&str, &str)]) -> Result<(), Failure> {
+    fn run(&self, account: &str, action: &str, fields: &[(&str, &str)]) -> Result<(), Failure> {
         let unknown = || Failure::new(400, "InvalidAction", format!("Could not find operation {action}"));
-        let outcome = self.with_call(&Form::of(fields), |state, call| iam::run(state, call, action));
+        let outcome = self.with_call(account, &Form::of(fields), |state, call| iam::run(state, call, action));
         outcome.ok_or_else(unknown)?.map(drop)
     }
 
     /// `work` as the account's root.
-    fn with_call<T>(&self, form: &Form, work: impl FnOnce(&mut State, &Call<'_>) -> T) -> T {
+    fn with_call<T>(&self, account: &str, form: &Form, work: impl FnOnce(&mut State, &Call<'_>) -> T) -> T {
         let root =
-            Caller { arn: format!("arn:aws:iam::{ACCOUNT}:root"), id: ACCOUNT.to_owned(), kind: Kind::Role, is_admin: true };
+            Caller { arn: format!("arn:aws:iam::{account}:root"), id: account.to_owned(), kind: Kind::Role, is_admin: true };
         let call =
             Call { form, caller: &root, now: self.moment(), hide: Hide::default(), tags: Tags::Kept, page_limit: usize::MAX };
-        work(&mut self.state(), &call)
+        work(&mut self.state(account), &call)
     }
 
-    fn new_user(&self, name: &str) -> Result<(String, Secret<String>), Failure> {
-        self.run("CreateUser", &[("UserName", name)])?;
-        self.new_key(name)
+    fn new_user(&self, account: &str, name: &str) -> Result<(String, Secret<String>), Failure> {
+        self.run(account, "CreateUser", &[("UserName", name)])?;
+        self.new_key(account, name)
     }
 
-    fn new_key(&self, name: &str) -> Result<(String, Secret<String>), Failure> {
+    fn new_key(&self, account: &str, name: &str) -> Result<(String, Secret<String>), Failure> {
         let keys = |state: &State| -> BTreeMap<String, Secret<String>> {
             let user = state.users.get(&fold(name));
             user.map(|user| user.keys.iter().map(|(id, key)| (id.clone(), key.secret.clone())).collect()).unwrap_or_default()
         };
-        let before = keys(&self.state());
-        self.run("CreateAccessKey", &[("UserName", name)])?;
-        let mut new = keys(&self.state()).into_iter().filter(|(id, _)| !before.contains_key(id));
+        let before = keys(&self.state(account));
+        self.run(account, "CreateAccessKey", &[("UserName", name)])?;
+        let mut new = keys(&self.state(account)).into_iter().filter(|(id, _)| !before.contains_key(id));
         new.next().ok_or_else(|| Failure::missing_user(name))
     }
 }
@@ -360,14 +353,17 @@ impl fmt::Debug for Sandbox {
     }
 }
 
-fn trust_of_account() -> String {
+fn trust_of(account: &str) -> String {
     format!(
-        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"AWS":"arn:aws:iam::{ACCOUNT}:root"}},"Action":"sts:AssumeRole"}}]}}"#
+        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"AWS":"arn:aws:iam::{account}:root"}},"Action":"sts:AssumeRole"}}]}}"#
     )
 }
 
 /// The account: the number that AWS uses in its own examples.
 const ACCOUNT: &str = "123456789012";
+
+/// Another one, in which others are.
+const SECOND_ACCOUNT: &str = "210987654321";
 
 /// The user whose keys are for `config/root`.
 const ADMINISTRATOR: &str = "leasehold-admin";

@@ -1,12 +1,11 @@
 //! The wire: a loopback listener, requests in the Query protocol of AWS, answers in XML.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
@@ -18,12 +17,12 @@ use tokio::sync::Semaphore;
 use super::call::{Call, Hide, Outcome};
 use super::calls::CallRecord;
 use super::failure::Failure;
-use super::faults::{Effect, Phase, Strike};
+use super::faults::{Effect, Phase, RawReply, Strike};
 use super::form::Form;
 use super::session::Caller;
 use super::sigv4::Signed;
 use super::xml::Xml;
-use super::{ACCOUNT, Inner};
+use super::{ACCOUNT, Inner, SECOND_ACCOUNT};
 use super::{access, ec2, iam, sts};
 use crate::base::{random, time};
 
@@ -70,6 +69,14 @@ struct Asked {
     service: Service,
     action: String,
     form: Form,
+}
+
+/// What becomes of a call.
+enum Answered {
+    /// An answer of the service.
+    Call(Outcome),
+    /// Whatever a fault says.
+    Raw(RawReply),
 }
 
 /// The connection is to be cut instead of an answer.
@@ -131,23 +138,15 @@ async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Result<Respons
         Err(error) if error.is::<LengthLimitError>() => return too_large(),
         Err(_) => return Err(Cut),
     };
-    let asked = match Asked::read(&parts, &inner.own(&body)) {
+    let asked = match Asked::read(&parts, &body) {
         Ok(asked) => asked,
         Err(failure) => return Ok(respond(&inner, Service::Iam, "", Err(failure))),
     };
     let (service, action) = (asked.service, asked.action.clone());
-    let outcome = handle(&inner, &parts, &body, asked).await?;
-    Ok(respond(&inner, service, &action, outcome))
-}
-
-impl Inner {
-    /// A body in which the account has the number that it has inside.
-    fn own<'b>(&self, body: &'b [u8]) -> Cow<'b, [u8]> {
-        match std::str::from_utf8(body) {
-            Ok(text) if self.account != ACCOUNT => Cow::Owned(text.replace(&self.account, ACCOUNT).into_bytes()),
-            _ => Cow::Borrowed(body),
-        }
-    }
+    Ok(match handle(&inner, &parts, &body, asked).await? {
+        Answered::Call(outcome) => respond(&inner, service, &action, outcome),
+        Answered::Raw(raw) => raw_reply(&inner, raw),
+    })
 }
 
 impl Asked {
@@ -172,8 +171,8 @@ impl Asked {
 }
 
 /// Records the call, authenticates it, and lets it happen or go wrong.
-async fn handle(inner: &Arc<Inner>, parts: &Parts, body: &[u8], asked: Asked) -> Result<Outcome, Cut> {
-    let signed = Signed::read(&parts.headers);
+async fn handle(inner: &Arc<Inner>, parts: &Parts, body: &[u8], asked: Asked) -> Result<Answered, Cut> {
+    let signed = Signed::of(parts);
     inner.record(CallRecord {
         action: asked.action.clone(),
         user: asked.form.get("UserName").map(str::to_owned),
@@ -183,23 +182,25 @@ async fn handle(inner: &Arc<Inner>, parts: &Parts, body: &[u8], asked: Asked) ->
     inner.faults.tell(&asked.action, Phase::Before);
     let caller = match signed.and_then(|signed| authenticate(inner, parts, body, asked.service, &signed)) {
         Ok(caller) => caller,
-        Err(failure) => return Ok(Err(failure)),
+        Err(failure) => return Ok(Answered::Call(Err(failure))),
     };
     let Strike { effect, hide } = inner.faults.strike(&asked.action, asked.form.get("UserName"));
     match effect {
-        Some(effect) => suffer(inner, asked, caller, effect, hide).await,
-        None if !inner.limits.admit(&asked.action, inner.clock.elapsed()) => Ok(Err(too_many())),
-        None => Ok(execute(inner, &asked, &caller, hide)),
+        Some(Effect::Raw(raw)) => Ok(Answered::Raw(raw)),
+        Some(effect) => suffer(inner, asked, caller, effect, hide).await.map(Answered::Call),
+        None if !inner.limits.admit(&asked.action, inner.clock.elapsed()) => Ok(Answered::Call(Err(too_many()))),
+        None => Ok(Answered::Call(execute(inner, &asked, &caller, hide))),
     }
 }
 
 /// The caller, if the request is signed as it should be.
 fn authenticate(inner: &Inner, parts: &Parts, body: &[u8], service: Service, signed: &Signed) -> Result<Caller, Failure> {
     let now = inner.moment();
-    let credential = inner.state().credential(&signed.key_id, now).ok_or_else(Failure::unknown_key)?;
+    let known = [ACCOUNT, SECOND_ACCOUNT].iter().find_map(|account| inner.state(account).credential(&signed.key_id, now));
+    let credential = known.ok_or_else(Failure::unknown_key)?;
     signed.verify(parts, body, &credential.secret, service.name(), now.precise)?;
     credential.check(signed, now)?;
-    inner.state().key_used(&signed.key_id, service.name(), &signed.region, now);
+    inner.state(credential.caller.account()).key_used(&signed.key_id, service.name(), &signed.region, now);
     Ok(credential.caller)
 }
 
@@ -238,8 +239,8 @@ async fn suffer(inner: &Arc<Inner>, asked: Asked, caller: Caller, effect: Effect
             inner.faults.hang().await;
             outcome
         }
-        // Already within `hide`.
-        Effect::HideUser { .. } | Effect::HideKeys { .. } => run(),
+        // Already within `hide`; a raw reply is none of the service.
+        Effect::HideUser { .. } | Effect::HideKeys { .. } | Effect::Raw(_) => run(),
         Effect::LateEffect { after } => {
             take_effect_later(inner, asked, caller, after, hide);
             return Err(Cut);
@@ -267,7 +268,7 @@ fn execute(inner: &Inner, asked: &Asked, caller: &Caller, hide: Hide) -> Outcome
     let call =
         Call { form: &asked.form, caller, now: inner.moment(), hide, tags: inner.faults.tags(), page_limit: inner.page_limit() };
     let outcome = access::check(asked.service, &asked.action, &call).and_then(|()| {
-        let mut state = inner.state();
+        let mut state = inner.state(account_of(asked, caller));
         let outcome = match asked.service {
             Service::Iam => iam::run(&mut state, &call, &asked.action),
             Service::Sts => sts::run(&mut state, &call, &asked.action),
@@ -278,6 +279,12 @@ fn execute(inner: &Inner, asked: &Asked, caller: &Caller, hide: Hide) -> Outcome
     });
     inner.faults.tell(&asked.action, Phase::After);
     outcome
+}
+
+/// The account in which a call takes effect: the caller's, but for roles of others.
+fn account_of<'a>(asked: &'a Asked, caller: &'a Caller) -> &'a str {
+    let role = asked.form.get("RoleArn").filter(|_| asked.service == Service::Sts && asked.action == "AssumeRole");
+    role.and_then(|arn| arn.split(':').nth(4)).unwrap_or_else(|| caller.account())
 }
 
 fn respond(inner: &Inner, service: Service, action: &str, outcome: Outcome) -> Response<Full<Bytes>> {
@@ -293,7 +300,6 @@ fn respond(inner: &Inner, service: Service, action: &str, outcome: Outcome) -> R
             (status, body)
         }
     };
-    let text = if inner.account == ACCOUNT { text } else { text.replace(ACCOUNT, &inner.account) };
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -302,6 +308,18 @@ fn respond(inner: &Inner, service: Service, action: &str, outcome: Outcome) -> R
     for (name, value) in [("date", date), ("x-amzn-requestid", request_id)] {
         if let Ok(value) = HeaderValue::from_str(&value) {
             headers.insert(name, value);
+        }
+    }
+    response
+}
+
+fn raw_reply(inner: &Inner, raw: RawReply) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(raw.body)));
+    *response.status_mut() = StatusCode::from_u16(raw.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let date = inner.clock.precise().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    for (name, value) in raw.headers.iter().chain([&("date".to_owned(), date)]) {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
+            response.headers_mut().append(name, value);
         }
     }
     response

@@ -1,6 +1,5 @@
 //! Who calls: long-term keys of users, and temporary ones.
 
-use super::ACCOUNT;
 use super::failure::Failure;
 use super::iam::managed::ADMINISTRATOR_ACCESS;
 use super::sigv4::Signed;
@@ -39,6 +38,13 @@ pub(super) struct Caller {
     pub(super) id: String,
     pub(super) kind: Kind,
     pub(super) is_admin: bool,
+}
+
+impl Caller {
+    /// The account he is in.
+    pub(super) fn account(&self) -> &str {
+        self.arn.split(':').nth(4).unwrap_or_default()
+    }
 }
 
 /// The kind of keys that a caller has.
@@ -137,8 +143,9 @@ impl State {
             }
             Holder::Federated { user_id, user, name } => {
                 user_of(user, user_id)?;
-                let arn = format!("arn:aws:sts::{ACCOUNT}:federated-user/{name}");
-                (arn, format!("{ACCOUNT}:{name}"), Kind::Federated, false)
+                let account = self.account;
+                let arn = format!("arn:aws:sts::{account}:federated-user/{name}");
+                (arn, format!("{account}:{name}"), Kind::Federated, false)
             }
             Holder::Role { id, role, session, is_narrowed } => {
                 let role = self.roles.get(&fold(role)).filter(|role| role.id == *id)?;
@@ -153,7 +160,7 @@ impl State {
 impl Role {
     /// The ARN of who has assumed the role; it has no path.
     pub(super) fn session_arn(&self, session: &str) -> String {
-        format!("arn:aws:sts::{ACCOUNT}:assumed-role/{}/{session}", self.name)
+        format!("arn:aws:sts::{}:assumed-role/{}/{session}", self.account, self.name)
     }
 }
 

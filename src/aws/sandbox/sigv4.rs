@@ -1,7 +1,7 @@
 //! Signatures of AWS, version 4: what a request says of itself, and whether it is true.
 //!
 //! The rules are those of the AWS documentation, "Signature Version 4 signing process", for signatures in the
-//! `Authorization` header.
+//! `Authorization` header and for those in the query, which are good for as long as they say.
 
 use std::fmt::Write as _;
 
@@ -12,6 +12,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use ring::{digest, hmac};
 
 use super::failure::Failure;
+use super::form::Form;
 use crate::base::Secret;
 
 /// What a request says of its signature.
@@ -27,9 +28,71 @@ pub(super) struct Signed {
     signature: Vec<u8>,
     time: DateTime<Utc>,
     time_text: String,
+    /// Of a signature in the query: how long it is good; else as long as clocks may differ.
+    lasts: Option<TimeDelta>,
+}
+
+/// What a signature says of itself, wherever it stands.
+struct Parameters<'a> {
+    credential: &'a str,
+    headers: &'a str,
+    signature: &'a str,
+    time: &'a str,
+    token: Option<&'a str>,
+    lasts: Option<TimeDelta>,
+}
+
+impl Parameters<'_> {
+    fn signed(&self) -> Result<Signed, Failure> {
+        let scope: Vec<&str> = self.credential.split('/').collect();
+        let [key_id, date, region, service, "aws4_request"] = scope.as_slice() else {
+            return Err(incomplete(
+                "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term.",
+            ));
+        };
+        let headers: Vec<String> = self.headers.split(';').map(str::to_ascii_lowercase).collect();
+        if !headers.iter().any(|name| name == "host") {
+            return Err(mismatch("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."));
+        }
+        Ok(Signed {
+            key_id: (*key_id).to_owned(),
+            region: (*region).to_owned(),
+            token: self.token.map(|token| Secret::new(token.to_owned())),
+            date: (*date).to_owned(),
+            service: (*service).to_owned(),
+            headers,
+            signature: hex::decode(self.signature).map_err(|_| mismatch(MISMATCH))?,
+            time: time(self.time).ok_or_else(|| incomplete("Date must be in ISO-8601 'basic format'."))?,
+            time_text: self.time.to_owned(),
+            lasts: self.lasts,
+        })
+    }
 }
 
 impl Signed {
+    /// Reads a request that is signed in its headers, or else in its query.
+    pub(super) fn of(parts: &Parts) -> Result<Self, Failure> {
+        let text = parts.uri.query().unwrap_or_default();
+        if parts.headers.contains_key("authorization") || !text.contains("X-Amz-Algorithm=") {
+            return Self::read(&parts.headers);
+        }
+        let form = Form::parse(text)?;
+        let field = |name: &str| form.get(name).ok_or_else(|| incomplete(&format!("Query must contain the parameter {name}.")));
+        if field("X-Amz-Algorithm")? != "AWS4-HMAC-SHA256" {
+            return Err(incomplete("Unsupported algorithm in the query."));
+        }
+        let expires = field("X-Amz-Expires")?.parse().ok().filter(|seconds| (1..=604_800).contains(seconds));
+        let parameters = Parameters {
+            credential: field("X-Amz-Credential")?,
+            headers: field("X-Amz-SignedHeaders")?,
+            signature: field("X-Amz-Signature")?,
+            time: field("X-Amz-Date")?,
+            token: form.get("X-Amz-Security-Token"),
+            lasts: Some(TimeDelta::seconds(expires.ok_or_else(|| incomplete("X-Amz-Expires must be 1 to 604800 seconds."))?)),
+        };
+        parameters.signed()
+    }
+
     /// Reads the headers of a request.
     pub(super) fn read(headers: &HeaderMap) -> Result<Self, Failure> {
         let missing = || Failure::new(403, "MissingAuthenticationToken", "Request is missing Authentication Token");
@@ -41,31 +104,18 @@ impl Signed {
             let mut values = fields.filter(|(own, _)| *own == name).map(|(_, value)| value.to_owned());
             values.next().ok_or_else(|| incomplete(&format!("Authorization header requires '{name}' parameter.")))
         };
-        let credential = field("Credential")?;
-        let scope: Vec<&str> = credential.split('/').collect();
-        let [key_id, date, region, service, "aws4_request"] = scope.as_slice() else {
-            return Err(incomplete(
-                "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term.",
-            ));
-        };
-        let signed: Vec<String> = field("SignedHeaders")?.split(';').map(str::to_ascii_lowercase).collect();
         let time_text = header(headers, "x-amz-date").or_else(|| header(headers, "date"));
         let time_text = time_text
             .ok_or_else(|| incomplete("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."))?;
-        if !signed.iter().any(|name| name == "host") {
-            return Err(mismatch("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."));
-        }
-        Ok(Self {
-            key_id: (*key_id).to_owned(),
-            region: (*region).to_owned(),
-            token: header(headers, "x-amz-security-token").map(|token| Secret::new(token.to_owned())),
-            date: (*date).to_owned(),
-            service: (*service).to_owned(),
-            headers: signed,
-            signature: hex::decode(field("Signature")?).map_err(|_| mismatch(MISMATCH))?,
-            time: time(time_text).ok_or_else(|| incomplete("Date must be in ISO-8601 'basic format'."))?,
-            time_text: time_text.to_owned(),
-        })
+        let parameters = Parameters {
+            credential: &field("Credential")?,
+            headers: &field("SignedHeaders")?,
+            signature: &field("Signature")?,
+            time: time_text,
+            token: header(headers, "x-amz-security-token"),
+            lasts: None,
+        };
+        parameters.signed()
     }
 
     /// Whether the request was signed lately, for `service`, by who knows `secret`, and not changed since.
@@ -103,10 +153,12 @@ impl Signed {
     fn check_time(&self, now: DateTime<Utc>) -> Result<(), Failure> {
         let (own, current) = (&self.time_text, now.format(TIME));
         let expired = |text: String| Err(Failure::new(400, "RequestExpired", text));
-        if self.time < now - SKEW {
+        let lasts = self.lasts.unwrap_or(SKEW);
+        if self.time < now - lasts {
             return expired(format!(
-                "Signature expired: {own} is now earlier than {} ({current} - 15 min.)",
-                (now - SKEW).format(TIME)
+                "Signature expired: {own} is now earlier than {} ({current} - {} min.)",
+                (now - lasts).format(TIME),
+                lasts.num_minutes()
             ));
         }
         if self.time > now + SKEW {
@@ -146,7 +198,7 @@ fn query(text: &str) -> String {
     };
     let mut pairs: Vec<(String, String)> = text
         .split('&')
-        .filter(|pair| !pair.is_empty())
+        .filter(|pair| !pair.is_empty() && !pair.starts_with("X-Amz-Signature="))
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
         .map(|(name, value)| (encode(name), encode(value)))
         .collect();

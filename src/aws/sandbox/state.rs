@@ -1,11 +1,10 @@
-//! What the stand-in's account holds.
+//! What an account of the stand-in holds.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::ACCOUNT;
 use super::ec2::Machine;
 use super::failure::Failure;
 use super::session::Session;
@@ -14,10 +13,14 @@ use crate::base::{Secret, Timestamp, random};
 /// Everything in the account.
 #[derive(Debug, Default)]
 pub(super) struct State {
+    /// Its number.
+    pub(super) account: &'static str,
     /// By [`fold`]ed name, as are groups and roles.
     pub(super) users: BTreeMap<String, User>,
     pub(super) groups: BTreeMap<String, Group>,
     pub(super) roles: BTreeMap<String, Role>,
+    /// Instance profiles by folded name.
+    pub(super) profiles: BTreeMap<String, InstanceProfile>,
     /// Customer managed policies by ARN.
     pub(super) policies: BTreeMap<String, ManagedPolicy>,
     /// MFA devices by serial number.
@@ -41,6 +44,7 @@ pub(super) struct Moment {
 /// A user.
 #[derive(Debug)]
 pub(super) struct User {
+    pub(super) account: &'static str,
     pub(super) name: String,
     pub(super) path: String,
     pub(super) id: String,
@@ -132,6 +136,7 @@ pub(super) struct MfaDevice {
 /// A group of users.
 #[derive(Debug)]
 pub(super) struct Group {
+    pub(super) account: &'static str,
     pub(super) name: String,
     pub(super) path: String,
     pub(super) id: String,
@@ -144,6 +149,7 @@ pub(super) struct Group {
 /// A role.
 #[derive(Debug)]
 pub(super) struct Role {
+    pub(super) account: &'static str,
     pub(super) name: String,
     pub(super) path: String,
     pub(super) id: String,
@@ -155,9 +161,22 @@ pub(super) struct Role {
     pub(super) tags: BTreeMap<String, String>,
 }
 
+/// An instance profile.
+#[derive(Debug)]
+pub(super) struct InstanceProfile {
+    pub(super) account: &'static str,
+    pub(super) name: String,
+    pub(super) path: String,
+    pub(super) id: String,
+    pub(super) created: Timestamp,
+    /// Folded name of its role.
+    pub(super) role: Option<String>,
+}
+
 /// A managed policy of the account's own.
 #[derive(Debug)]
 pub(super) struct ManagedPolicy {
+    pub(super) account: &'static str,
     pub(super) name: String,
     pub(super) path: String,
     pub(super) id: String,
@@ -169,6 +188,11 @@ pub(super) struct ManagedPolicy {
 }
 
 impl State {
+    /// An empty account.
+    pub(super) fn of(account: &'static str) -> Self {
+        Self { account, ..Self::default() }
+    }
+
     /// The user whom a call names, unless hidden.
     pub(super) fn user(&self, name: &str, now: Moment) -> Result<&User, Failure> {
         let user = self.users.get(&fold(name)).filter(|user| user.name == name && user.is_visible(now));
@@ -222,7 +246,7 @@ impl State {
 
 impl User {
     pub(super) fn arn(&self) -> String {
-        arn("user", &self.path, &self.name)
+        arn(self.account, "user", &self.path, &self.name)
     }
 
     pub(super) fn is_visible(&self, now: Moment) -> bool {
@@ -242,19 +266,25 @@ impl AccessKey {
 
 impl Group {
     pub(super) fn arn(&self) -> String {
-        arn("group", &self.path, &self.name)
+        arn(self.account, "group", &self.path, &self.name)
     }
 }
 
 impl ManagedPolicy {
     pub(super) fn arn(&self) -> String {
-        arn("policy", &self.path, &self.name)
+        arn(self.account, "policy", &self.path, &self.name)
+    }
+}
+
+impl InstanceProfile {
+    pub(super) fn arn(&self) -> String {
+        arn(self.account, "instance-profile", &self.path, &self.name)
     }
 }
 
 impl Role {
     pub(super) fn arn(&self) -> String {
-        arn("role", &self.path, &self.name)
+        arn(self.account, "role", &self.path, &self.name)
     }
 }
 
@@ -263,9 +293,9 @@ pub(super) fn fold(name: &str) -> String {
     name.to_ascii_lowercase()
 }
 
-/// The ARN of something in this account.
-pub(super) fn arn(kind: &str, path: &str, name: &str) -> String {
-    format!("arn:aws:iam::{ACCOUNT}:{kind}{path}{name}")
+/// The ARN of something in an account.
+pub(super) fn arn(account: &str, kind: &str, path: &str, name: &str) -> String {
+    format!("arn:aws:iam::{account}:{kind}{path}{name}")
 }
 
 /// A new identifier: `prefix` and `len` characters more, as AWS makes them.

@@ -3,7 +3,6 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::ACCOUNT;
 use super::call::{Call, Outcome};
 use super::failure::Failure;
 use super::iam::{document, managed, mfa, names};
@@ -28,7 +27,7 @@ fn caller_identity(call: &Call<'_>) -> Xml {
     let mut xml = Xml::default();
     xml.leaf("Arn", &call.caller.arn);
     xml.leaf("UserId", &call.caller.id);
-    xml.leaf("Account", ACCOUNT);
+    xml.leaf("Account", call.caller.account());
     xml
 }
 
@@ -80,10 +79,11 @@ fn federation_token(state: &mut State, call: &Call<'_>) -> Outcome {
     names::tags(call.form)?;
     let user = long_term_user(state, call, "GetFederationToken")?;
     let holder = Holder::Federated { user_id: user.id.clone(), user: user.name.clone(), name: name.to_owned() };
+    let account = state.account;
     let mut xml = issue(state, call, holder, seconds)?;
     xml.group("FederatedUser", |xml| {
-        xml.leaf("FederatedUserId", &format!("{ACCOUNT}:{name}"));
-        xml.leaf("Arn", &format!("arn:aws:sts::{ACCOUNT}:federated-user/{name}"));
+        xml.leaf("FederatedUserId", &format!("{account}:{name}"));
+        xml.leaf("Arn", &format!("arn:aws:sts::{account}:federated-user/{name}"));
     });
     Ok(xml)
 }

@@ -5,7 +5,6 @@
 
 use serde_json::{Map, Value};
 
-use super::ACCOUNT;
 use super::iam::document::{statements, texts};
 
 /// How a trust policy stands to a caller.
@@ -46,8 +45,9 @@ fn names(statement: &Map<String, Value>, arn: &str) -> Trust {
     if aws.iter().any(|name| *name == "*" || *name == arn) {
         return Trust::Caller;
     }
-    let root = format!("arn:aws:iam::{ACCOUNT}:root");
-    if aws.iter().any(|name| *name == ACCOUNT || *name == root) { Trust::Account } else { Trust::None }
+    let account = arn.split(':').nth(4).unwrap_or_default();
+    let root = format!("arn:aws:iam::{account}:root");
+    if aws.iter().any(|name| *name == account || *name == root) { Trust::Account } else { Trust::None }
 }
 
 fn is_about_assuming(statement: &Map<String, Value>) -> bool {
@@ -70,6 +70,7 @@ fn meets(statement: &Map<String, Value>, external_id: Option<&str>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::ACCOUNT;
     use super::*;
 
     const ARN: &str = "arn:aws:iam::123456789012:user/app";

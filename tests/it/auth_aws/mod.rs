@@ -1,9 +1,11 @@
 //! The AWS auth method through the router, against the stand-in for AWS: honest logins, hostile ones, and what is told of them.
 
 mod doctor;
+mod ec2;
 mod hostile;
 mod logins;
 mod roles;
-mod signer;
+mod rotate;
+pub(crate) mod signer;
 mod silence;
-mod world;
+pub(crate) mod world;

@@ -154,11 +154,7 @@ impl Login {
 
 /// The usual name of a region's STS.
 pub(crate) fn host(region: &str) -> String {
-    if region.starts_with("cn-") {
-        format!("sts.{region}.amazonaws.com.cn")
-    } else {
-        format!("sts.{region}.amazonaws.com")
-    }
+    if region.starts_with("cn-") { format!("sts.{region}.amazonaws.com.cn") } else { format!("sts.{region}.amazonaws.com") }
 }
 
 fn percent(text: &str) -> String {

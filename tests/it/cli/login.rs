@@ -171,6 +171,43 @@ fn the_aws_login_is_signed_here() {
 }
 
 #[test]
+fn an_instance_logs_in_with_the_document_of_its_metadata_service() {
+    let home = Home::new();
+    let metadata = Stub::start();
+    metadata.reply_with("PUT /latest/api/token", 200, "X-Aws-Ec2-Metadata-Token-Ttl-Seconds: 60\r\n", "secret-token");
+    metadata.reply("GET /latest/dynamic/instance-identity/pkcs7", 200, "MIIB\nAAAA");
+    home.stub.reply("PUT /v1/auth/aws/login", 200, &envelope(r#""auth":{"client_token":"hvs.new"}"#));
+    let call = |words: &[&str]| home.call(words).env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &metadata.url()).run();
+    call(&["login", "-no-print", "-method=aws", "type=ec2", "role=web", "nonce=n"]).ok();
+    assert_eq!(home.stub.last().json(), json!({ "role": "web", "nonce": "n", "pkcs7": "MIIB\nAAAA" }));
+    assert_eq!(metadata.last().header("x-aws-ec2-metadata-token"), Some("secret-token"));
+    let elsewhere = Stub::start();
+    let done = home.call(&["login", "-method=aws", "type=ec2"]).env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &elsewhere.url()).run();
+    assert!(done.fails(2).contains("the metadata service of the instance"));
+    assert!(home.call(&["login", "-method=aws", "type=x"]).run().fails(2).contains("iam and ec2 are known"));
+}
+
+#[test]
+fn the_doctor_of_an_aws_login_says_what_is_wrong_and_keeps_no_token() {
+    let home = Home::new();
+    let data = |verdict: &str, result: &str| {
+        format!(r#"{{"verdict":"{verdict}","checks":[{{"name":"sts","result":"{result}","code":null,"detail":"why"}}]}}"#)
+    };
+    let words =
+        ["login", "-method=aws", "-doctor", "-path=cloud", "role=dev", "aws_access_key_id=AKID", "aws_secret_access_key=s"];
+    home.stub.data("PUT /v1/auth/cloud/doctor", &data("ok", "pass"));
+    let out = home.call(&words).env("VAULT_TOKEN", "hvs.operator").run().ok();
+    assert!(out.contains("sts      pass") && out.contains("Verdict: ok"), "{out}");
+    assert_eq!(home.stub.last().header("x-vault-token"), Some("hvs.operator"));
+    home.stub.data("PUT /v1/auth/clouds/doctor", &data("clock_skew", "fail"));
+    let done = home.call(&words.map(|word| if word == "-path=cloud" { "-path=clouds" } else { word })).env("VAULT_TOKEN", "hvs.operator").run();
+    assert_eq!(done.code, 2);
+    assert!(done.out.contains("Verdict: clock_skew"), "{}", done.out);
+    assert_eq!(home.token(), None);
+    assert_eq!(home.call(&["login", "-method=userpass", "-doctor"]).run().fails(1), "-doctor is for -method=aws");
+}
+
+#[test]
 fn method_mistakes_are_told() {
     let home = Home::new();
     assert_eq!(

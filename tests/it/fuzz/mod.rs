@@ -131,6 +131,67 @@ fn no_mutant_of_a_request_is_misread() {
 }
 
 #[test]
+fn no_mutant_of_a_login_by_aws_reaches_anybody_but_sts() {
+    if !alone("no_mutant_of_a_login_by_aws_reaches_anybody_but_sts") {
+        return;
+    }
+    let pieces = [
+        "@",
+        ":",
+        "/",
+        "//",
+        "#",
+        "?",
+        "%",
+        "%00",
+        "%2e",
+        "\\",
+        "&",
+        "=",
+        ";",
+        ",",
+        "\n",
+        "\r\n",
+        "\0",
+        " ",
+        "é",
+        "[::1]",
+        "127.0.0.1",
+        "169.254.169.254",
+        "evil.example",
+        "https://",
+        "http://",
+        "sts.",
+        ".amazonaws.com",
+        ".amazonaws.com.cn",
+        "sts.amazonaws.com",
+        "us-east-1",
+        "us-west-2",
+        "cn-north-1",
+        "/sts/aws4_request",
+        "host;",
+        "SignedHeaders=",
+        "Credential=",
+        "Action=",
+        "GetCallerIdentity",
+        "Version=2011-06-15",
+        "X-Amz-",
+        "X-Amz-Date: 1\n",
+        "Host: evil.example\n",
+        "Content-Length: 5\n",
+        "Transfer-Encoding: chunked\n",
+        "Authorization: ",
+        "Accept: application/json\n",
+        "GET\n",
+        "POST\n",
+        ":8443",
+        ":443",
+    ];
+    let all = [("sent to STS", 2000), ("sent to the endpoint", 2000), ("refused", 20_000)];
+    drive("aws_logins", targets::aws_login::run, &pieces, 0x0bad_a550_0000_0005, &all);
+}
+
+#[test]
 fn no_mutant_of_a_share_breaks_the_ceremony() {
     if !alone("no_mutant_of_a_share_breaks_the_ceremony") {
         return;

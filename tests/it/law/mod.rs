@@ -13,6 +13,8 @@ mod foreign;
 mod operation;
 mod outage;
 mod pairs;
+mod rotation;
+mod rotation_world;
 mod schedules;
 mod stage;
 mod store;

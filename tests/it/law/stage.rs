@@ -59,13 +59,14 @@ impl Stage {
         let unseal_key = STANDARD.encode(made.shares[0].expose());
         let root = made.root_token.expose().clone();
         core.unseal(&unseal_key).await.unwrap();
-        let shutdown = Shutdown::new();
-        let other = Sandbox::start_account("210987654321", ([127, 0, 0, 1], 0).into(), clock.clone(), &tasks, &shutdown);
-        let other = other.await.unwrap();
+        let other = sandbox.second_account();
+        let other_keys = other.create_user("operator").unwrap();
+        let admin = "arn:aws:iam::aws:policy/AdministratorAccess";
+        other.prepare("AttachUserPolicy", &[("UserName", "operator"), ("PolicyArn", admin)]).unwrap();
         let roots = Roots {
             first: root_of(&sandbox, sandbox.root_keys()),
             second_key: root_of(&sandbox, sandbox.another_root_key().unwrap()),
-            other_account: root_of(&other, other.root_keys()),
+            other_account: root_of(&other, other_keys),
         };
         sandbox.create_group("law", &[], &[]).unwrap();
         let assumed = sandbox.create_role("law", None, &[]).unwrap();

@@ -137,7 +137,7 @@ impl World {
     /// Lets everything run that can without time.
     pub(super) async fn quiet(&self) {
         let signs = || {
-            let asked = (self.store.commits(), self.stage.sandbox.count() + self.stage.other.count());
+            let asked = (self.store.commits(), self.stage.sandbox.count());
             (self.clock.changes(), self.stage.clock.changes(), asked, self.trail.0.lock().unwrap().len())
         };
         let mut before = signs();

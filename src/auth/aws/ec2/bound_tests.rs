@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::rig::{IMAGE, INSTANCE, Scene, is};
+use super::rig::{IMAGE, INSTANCE, Scene, is, refusal_of};
 use crate::aws::sandbox::Machine;
 
 const PROFILE: &str = "arn:aws:iam::123456789012:instance-profile/team/web";
@@ -34,7 +34,7 @@ async fn with(scene: &Scene, field: &str, value: &str) -> (String, String) {
     scene.bench.post("role/web", role).await.is_empty();
     match scene.login(json!({})).await {
         Ok(_) => ("ok".to_owned(), String::new()),
-        refused => scene.told(refused),
+        refused => refusal_of(refused),
     }
 }
 
@@ -108,5 +108,36 @@ async fn what_the_instance_has_not_cannot_satisfy_a_bound() {
         scene.sandbox.put_instance(bare);
         let told = scene.refused(json!({})).await;
         assert!(is(&told, "bound_mismatch", text), "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_role_of_the_profile_is_asked_for() {
+    let scene = scene().await;
+    let role = "arn:aws:iam::123456789012:role/app";
+    let bound = |arn: &str| json!({ "auth_type": "ec2", "bound_iam_role_arn": arn });
+    scene.bench.post("role/web", bound(role)).await.is_empty();
+    // Nobody knows the profile.
+    let told = scene.refused(json!({})).await;
+    assert!(is(&told, "server_permission", "IAM role ARN could not be fetched"), "{told:?}");
+    let profile = [("InstanceProfileName", "web"), ("Path", "/team/")];
+    scene.sandbox.prepare("CreateInstanceProfile", &profile).unwrap();
+    let told = scene.refused(json!({})).await;
+    assert!(is(&told, "bound_mismatch", "IAM role ARN could not be fetched"), "{told:?}");
+    scene.sandbox.create_role("app", None, &[]).unwrap();
+    let add = [("InstanceProfileName", "web"), ("RoleName", "app")];
+    scene.sandbox.prepare("AddRoleToInstanceProfile", &add).unwrap();
+    scene.login(json!({})).await.unwrap();
+    for (pattern, fits) in [("arn:aws:iam::123456789012:role/*", true), ("arn:aws:iam::123456789012:role/ap", false)] {
+        scene.bench.post("role/web", bound(pattern)).await.is_empty();
+        let result = scene.login(json!({})).await;
+        assert_eq!(result.is_ok(), fits, "{pattern}");
+        if !fits {
+            let told = refusal_of(result);
+            assert!(
+                is(&told, "bound_mismatch", "IAM role ARN \"arn:aws:iam::123456789012:role/app\" does not satisfy"),
+                "{told:?}"
+            );
+        }
     }
 }

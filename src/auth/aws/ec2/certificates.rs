@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::auth::aws::AwsAuth;
-use crate::mount::field::{LowerText, Text};
+use crate::mount::field::{Flag, LowerText, Text};
 use crate::mount::{ApiError, Both, Ctx, Named, Nothing, Reply, Table};
 
 use super::signer::Anchor;
@@ -45,8 +45,40 @@ struct CertificateInput {
     form: Option<LowerText>,
 }
 
+/// The record of what else is believed, and what a read shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Trust {
+    /// AWS's own certificates that come with the server count for nothing.
+    only_configured: bool,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+struct TrustInput {
+    /// Whether documents must be signed with a certificate of config/certificate, and AWS's own that come with the server count
+    /// for nothing. Default: no.
+    only_configured: Option<Flag>,
+}
+
+/// Certificates to look among.
+#[derive(Debug)]
+pub(super) struct Anchors {
+    built_in: &'static [Anchor],
+    added: Vec<Anchor>,
+}
+
+impl Anchors {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Anchor> {
+        self.built_in.iter().chain(&self.added)
+    }
+}
+
 /// Declares the endpoints.
 pub(super) fn endpoints(table: &mut Table<AwsAuth>) {
+    table
+        .at("config/certificate-trust", "Whether AWS's own certificates, which come with the server, are believed.")
+        .read(AwsAuth::read_trust)
+        .update(AwsAuth::write_trust);
     table.at("config/certificates/", "Names of the certificates that were added to AWS's own.").list(AwsAuth::list_certificates);
     table
         .at("config/certificate/{cert_name}", "A certificate that identity documents may be signed with, besides AWS's own.")
@@ -102,16 +134,36 @@ impl AwsAuth {
         Ok(Reply::empty())
     }
 
-    /// The certificates that were added for a form.
-    pub(super) async fn registered(&self, form: Form) -> Result<Vec<Anchor>, ApiError> {
+    async fn read_trust(self: Arc<Self>, _: Ctx, _: Nothing) -> Result<Reply, ApiError> {
+        Reply::object(&self.trust().await?)
+    }
+
+    async fn write_trust(self: Arc<Self>, _: Ctx, input: TrustInput) -> Result<Reply, ApiError> {
+        let _turn = self.turn(TRUST).await;
+        let mut trust = self.trust().await?;
+        if let Some(flag) = input.only_configured {
+            trust.only_configured = *flag;
+        }
+        self.view.put(TRUST, &trust).await?;
+        Ok(Reply::empty())
+    }
+
+    async fn trust(&self) -> Result<Trust, ApiError> {
+        Ok(self.view.read(TRUST).await?.unwrap_or_default())
+    }
+
+    /// The certificates that a document of this form may be signed with.
+    pub(super) async fn anchors(&self, form: Form) -> Result<Anchors, ApiError> {
+        let built_in = if self.trust().await?.only_configured { &[] } else { built_in() };
         let all: Vec<Registered> = self.view.sub(CERTIFICATES).scan_all().await?;
         let own = all.iter().filter(|registered| registered.form == form);
-        Ok(own.filter_map(|registered| Anchor::from_pem(&registered.aws_public_cert).ok()).collect())
+        let added = own.filter_map(|registered| Anchor::from_pem(&registered.aws_public_cert).ok()).collect();
+        Ok(Anchors { built_in, added })
     }
 }
 
 /// AWS's own certificates, of all kinds.
-pub(super) fn built_in() -> &'static [Anchor] {
+fn built_in() -> &'static [Anchor] {
     &BUILT_IN
 }
 
@@ -150,7 +202,10 @@ static BUILT_IN: LazyLock<Vec<Anchor>> = LazyLock::new(|| {
     certificates.filter_map(|der| Anchor::from_der(&der).ok()).collect()
 });
 
-/// Where they are.
+/// Whether AWS's own count.
+const TRUST: &str = "config/certificate-trust";
+
+/// Where those of operators are.
 const CERTIFICATES: &str = "config/certificate/";
 
 /// Certificates of one mount: each login with a document looks at them.
@@ -188,6 +243,13 @@ mod tests {
         assert_eq!(of("rsa"), of("rsa2048"));
         assert_eq!(of("rsa").len(), 39);
         assert!(of("rsa").is_superset(&of("dsa")));
+    }
+
+    #[test]
+    fn only_what_was_added_is_left_without_aws() {
+        let added = vec![built_in()[0].clone()];
+        assert_eq!(Anchors { built_in: &[], added: added.clone() }.iter().count(), 1);
+        assert_eq!(Anchors { built_in: built_in(), added }.iter().count(), built_in().len() + 1);
     }
 
     #[test]

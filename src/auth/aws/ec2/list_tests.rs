@@ -36,7 +36,19 @@ async fn certificates_come_and_go() {
 }
 
 #[tokio::test]
-async fn keys_too_small_to_be_believed_are_not_taken() {
+async fn aws_own_certificates_can_be_left_out() {
+    let scene = Scene::new(json!({})).await;
+    let path = "config/certificate-trust";
+    assert_eq!(*scene.bench.get(path).await.ok(), json!({ "only_configured": false }));
+    scene.bench.post(path, json!({ "only_configured": true })).await.is_empty();
+    assert_eq!(*scene.bench.get(path).await.ok(), json!({ "only_configured": true }));
+    scene.login(json!({})).await.unwrap();
+    // It is no certificate, whatever its path begins with.
+    assert_eq!(scene.bench.list("config/certificates").await.data["keys"], json!(["test"]));
+}
+
+#[tokio::test]
+async fn only_keys_that_aws_could_have_are_taken() {
     let scene = Scene::bare().await;
     for notary in [Notary::rsa(3), Notary::dsa(4), Notary::another_rsa(5)] {
         scene.bench.post("config/certificate/x", json!({ "aws_public_cert": notary.pem() })).await.is_empty();

@@ -23,7 +23,7 @@ use crate::token::TokenInfo;
 use super::access_api::access_key;
 use super::access_list::{Admitted, Shown, admit};
 use super::bounds::Running;
-use super::certificates::{Form, built_in};
+use super::certificates::Form;
 use super::deny_list::after;
 use super::document::Document;
 use super::pkcs7::{Pkcs7Error, verified};
@@ -59,12 +59,11 @@ impl AwsAuth {
         let running = self.running(place, &document.instance, until).await;
         let running = attempt.check("instance", running.map_err(|failure| failure.within("failed to verify instance ID: ")))?;
         attempt.check("bound_region", check_region(&role, &document))?;
-        match &running {
-            Some(running) => {
-                let bounds = self.check_bounds(&role, &document.account, running, until).await;
-                attempt.check("bounds", bounds.map_err(|failure| failure.within("Error validating instance: ")))?;
-            }
-            None => attempt.skip(&["bounds"], "the instance is not known"),
+        if let Some(running) = &running {
+            let bounds = self.check_bounds(&role, &document.account, running, until).await;
+            attempt.check("bounds", bounds.map_err(|failure| failure.within("Error validating instance: ")))?;
+        } else {
+            attempt.skip(&["bounds"], "the instance is not known");
         }
         self.admitted(cx, input, attempt, &role, &document, running.as_ref()).await
     }
@@ -84,7 +83,7 @@ impl AwsAuth {
         let turn = if attempt.is_doctor() { None } else { Some(self.turn(&key).await) };
         let stored = self.access(&document.instance).await.map_err(ApiError::from)?;
         let (before, version) = stored.map_or((None, None), |(entry, version)| (Some(entry), Some(version)));
-        let shown = Shown { nonce: input.nonce.as_ref().map(|nonce| nonce.as_str()), pending: &document.pending };
+        let shown = Shown { nonce: input.nonce.as_ref().map(|nonce| nonce.expose().as_str()), pending: &document.pending };
         let nonce = admit(before.as_ref(), shown, role.disallow_reauthentication, role.allow_instance_migration);
         let admitted = attempt.check("nonce", nonce)?;
         let tag = match running {
@@ -176,13 +175,13 @@ impl AwsAuth {
             (true, false) => Err(Failure::plain(NOTHING)),
             (false, true) => Err(Failure::plain(BOTH)),
             (false, false) => {
-                let added = self.registered(Form::Pkcs7).await?;
-                let content = verified(&pkcs7, built_in().iter().chain(&added)).map_err(of_pkcs7)?;
+                let anchors = self.anchors(Form::Pkcs7).await?;
+                let content = verified(&pkcs7, anchors.iter()).map_err(of_pkcs7)?;
                 Document::read(&content)
             }
             (true, true) => {
-                let added = self.registered(Form::Identity).await?;
-                Document::read(&identity_of(&identity, &signature, built_in().iter().chain(&added))?)
+                let anchors = self.anchors(Form::Identity).await?;
+                Document::read(&identity_of(&identity, &signature, anchors.iter())?)
             }
         }
     }

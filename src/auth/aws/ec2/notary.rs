@@ -29,7 +29,7 @@ pub(crate) struct Notary {
 
 #[derive(Clone)]
 enum Key {
-    Rsa(rsa::RsaPrivateKey),
+    Rsa(Box<rsa::RsaPrivateKey>),
     Dsa(Box<dsa::SigningKey>),
 }
 
@@ -76,12 +76,12 @@ static DSA: LazyLock<dsa::SigningKey> = LazyLock::new(|| {
 impl Notary {
     /// With the RSA key of 2048 bits that all tests share.
     pub(crate) fn rsa(serial: u8) -> Self {
-        Self::with(Key::Rsa(RSA.clone()), serial)
+        Self::with(Key::Rsa(Box::new(RSA.clone())), serial)
     }
 
     /// With an RSA key of its own.
     pub(crate) fn another_rsa(serial: u8) -> Self {
-        Self::with(Key::Rsa(rsa::RsaPrivateKey::new(&mut Chance, 1024).unwrap()), serial)
+        Self::with(Key::Rsa(Box::new(rsa::RsaPrivateKey::new(&mut Chance, 1024).unwrap())), serial)
     }
 
     /// With the DSA key of 1024 bits that all tests share.

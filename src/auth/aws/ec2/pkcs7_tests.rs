@@ -28,7 +28,7 @@ fn documents_signed_by_dsa_and_by_rsa_are_read() {
     for notary in [Notary::dsa(1), Notary::rsa(2), Notary::another_rsa(3)] {
         assert_eq!(read(&notary, &notary.pkcs7(&text())).unwrap(), text().as_bytes());
         for (sha1, attributes) in [(true, true), (true, false), (false, true), (false, false)] {
-            assert!(styled(&notary, &Style { sha1, attributes, ..Style::default() }).is_ok(), "{sha1} {attributes}");
+            assert!(styled(&notary, &Style { attributes, sha1, ..Style::default() }).is_ok(), "{sha1} {attributes}");
         }
     }
 }

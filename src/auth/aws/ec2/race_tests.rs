@@ -56,7 +56,8 @@ async fn two_hundred_logins_with_a_silent_ec2_end_within_ten_seconds_and_delay_n
         }
         clock.advance(Duration::from_millis(50));
     }
-    assert!(clock.elapsed() - began <= Duration::from_secs(10), "{:?}", clock.elapsed() - began);
+    let passed = clock.elapsed().saturating_sub(began);
+    assert!(passed <= Duration::from_secs(10), "{passed:?}");
     for result in join_all(logins).await {
         let error = result.unwrap().unwrap_err();
         assert!(error.advice.as_deref().unwrap().starts_with("[ec2_unreachable] ec2 (http://127.0.0.1:"), "{error:?}");

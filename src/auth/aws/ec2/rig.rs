@@ -9,7 +9,7 @@ use crate::auth::aws::AwsAuth;
 use crate::aws::sandbox::{Machine, Sandbox};
 use crate::base::{Clock, Shutdown, Tasks};
 use crate::mount::harness::{Bench, Rig};
-use crate::mount::{ApiError, Class, Grant, Registry};
+use crate::mount::{ApiError, Class, ErrorKind, Grant, Registry};
 
 pub(super) const T1: &str = "2026-01-01T00:00:00Z";
 pub(super) const T2: &str = "2026-01-02T00:00:00Z";
@@ -62,7 +62,8 @@ impl Scene {
     /// A login of the instance with the role `web`; `null` leaves a field out.
     pub(super) fn login_data(&self, more: Value) -> Value {
         let mut data = json!({ "role": "web", "pkcs7": self.notary.pkcs7(&document(INSTANCE, IMAGE, T1)), "nonce": "abc" });
-        data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let Value::Object(more) = more else { panic!("the data of a login is an object") };
+        data.as_object_mut().unwrap().extend(more);
         data
     }
 
@@ -70,19 +71,8 @@ impl Scene {
         self.bench.login(self.login_data(more)).await
     }
 
-    /// Code and text of a login that must be refused.
-    #[track_caller]
-    pub(super) fn told(&self, result: Result<Grant, ApiError>) -> (String, String) {
-        let error = result.map(|_| ()).unwrap_err();
-        assert!(matches!(error.kind, crate::mount::ErrorKind::Invalid | crate::mount::ErrorKind::Denied), "{error:?}");
-        let advice = error.advice.clone().unwrap_or_default();
-        let code = advice.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(code, _)| code.to_owned());
-        (code.unwrap_or_default(), error.text)
-    }
-
     pub(super) async fn refused(&self, more: Value) -> (String, String) {
-        let result = self.login(more).await;
-        self.told(result)
+        refusal_of(self.login(more).await)
     }
 
     /// A document of the instance, started then, as `pkcs7`.
@@ -96,7 +86,17 @@ impl Scene {
     }
 }
 
-/// What `told` gives, to compare with.
+/// Code and text of a login that must be refused.
+#[track_caller]
+pub(super) fn refusal_of(result: Result<Grant, ApiError>) -> (String, String) {
+    let error = result.map(|_| ()).unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::Invalid | ErrorKind::Denied), "{error:?}");
+    let advice = error.advice.as_deref().unwrap_or_default();
+    let code = advice.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(code, _)| code.to_owned());
+    (code.unwrap_or_default(), error.text)
+}
+
+/// Whether a refusal has this code and these words.
 pub(super) fn is(told: &(String, String), code: &str, text: &str) -> bool {
     told.0 == code && told.1.contains(text)
 }

@@ -126,11 +126,11 @@ impl RoleTag {
         let mut text = format!("{VERSION}:{}:r={role}:d={once}:m={moves}", self.nonce);
         for (name, value) in [("p", self.policies.join(",")), ("i", self.instance.clone())] {
             if !value.is_empty() {
-                text.push_str(&format!(":{name}={value}"));
+                text.extend([":", name, "=", &value]);
             }
         }
         if !self.max_ttl.is_zero() {
-            text.push_str(&format!(":t={}", self.max_ttl.as_seconds()));
+            text.extend([":t=", &self.max_ttl.as_seconds().to_string()]);
         }
         text
     }

@@ -73,7 +73,7 @@ pub(super) fn endpoints(table: &mut Table<AwsAuth>) {
             .at(path, "When entries of the access list are removed.")
             .exists(async |plugin: Arc<AwsAuth>, _: Ctx, _: Nothing| plugin.has_tidy_config(List::Access).await)
             .read(async |plugin: Arc<AwsAuth>, _: Ctx, _: Nothing| plugin.read_tidy_config(List::Access).await)
-            .update(async |plugin: Arc<AwsAuth>, _: Ctx, input| plugin.write_tidy_config(List::Access, input).await)
+            .update(async |plugin: Arc<AwsAuth>, _: Ctx, input: ConfigInput| plugin.write_tidy_config(List::Access, &input).await)
             .delete(async |plugin: Arc<AwsAuth>, _: Ctx, _: Nothing| plugin.delete_tidy_config(List::Access).await);
     }
     for path in ["config/tidy/roletag-denylist", "config/tidy/roletag-blacklist"] {
@@ -81,18 +81,18 @@ pub(super) fn endpoints(table: &mut Table<AwsAuth>) {
             .at(path, "When role tags are removed from the deny list.")
             .exists(async |plugin: Arc<AwsAuth>, _: Ctx, _: Nothing| plugin.has_tidy_config(List::Denied).await)
             .read(async |plugin: Arc<AwsAuth>, _: Ctx, _: Nothing| plugin.read_tidy_config(List::Denied).await)
-            .update(async |plugin: Arc<AwsAuth>, _: Ctx, input| plugin.write_tidy_config(List::Denied, input).await)
+            .update(async |plugin: Arc<AwsAuth>, _: Ctx, input: ConfigInput| plugin.write_tidy_config(List::Denied, &input).await)
             .delete(async |plugin: Arc<AwsAuth>, _: Ctx, _: Nothing| plugin.delete_tidy_config(List::Denied).await);
     }
     for path in ["tidy/identity-accesslist", "tidy/identity-whitelist"] {
         table
             .at(path, "Starts to remove entries of the access list that are over.")
-            .update(async |plugin: Arc<AwsAuth>, _: Ctx, input| plugin.start(List::Access, input));
+            .update(async |plugin: Arc<AwsAuth>, _: Ctx, input: TidyInput| plugin.start(List::Access, &input));
     }
     for path in ["tidy/roletag-denylist", "tidy/roletag-blacklist"] {
         table
             .at(path, "Starts to remove role tags from the deny list that are over.")
-            .update(async |plugin: Arc<AwsAuth>, _: Ctx, input| plugin.start(List::Denied, input));
+            .update(async |plugin: Arc<AwsAuth>, _: Ctx, input: TidyInput| plugin.start(List::Denied, &input));
     }
 }
 
@@ -109,15 +109,15 @@ impl AwsAuth {
         }))
     }
 
-    async fn write_tidy_config(&self, list: List, input: ConfigInput) -> Result<Reply, ApiError> {
+    async fn write_tidy_config(&self, list: List, input: &ConfigInput) -> Result<Reply, ApiError> {
         let key = list.config_key();
         let _turn = self.turn(key).await;
         let mut config = self.view.read::<TidyConfig>(key).await?.unwrap_or_else(|| list.config());
         if let Some(buffer) = input.safety_buffer {
             config.safety_buffer = checked(buffer)?;
         }
-        if let Some(flag) = input.disable_periodic_tidy {
-            config.disable_periodic_tidy = *flag;
+        if let Some(flag) = &input.disable_periodic_tidy {
+            config.disable_periodic_tidy = **flag;
         }
         self.view.put(key, &config).await?;
         Ok(Reply::empty())
@@ -129,7 +129,7 @@ impl AwsAuth {
         Ok(Reply::empty())
     }
 
-    fn start(self: Arc<Self>, list: List, input: TidyInput) -> Result<Reply, ApiError> {
+    fn start(self: Arc<Self>, list: List, input: &TidyInput) -> Result<Reply, ApiError> {
         let buffer = input.safety_buffer.map(checked).transpose()?.unwrap_or(ON_DEMAND);
         let Some(busy) = Busy::new(self.tidying.flag(list)) else {
             return Ok(Reply::warning("Tidy operation already in progress."));

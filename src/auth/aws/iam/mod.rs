@@ -4,6 +4,7 @@
 mod bound;
 mod headers;
 mod names;
+mod preview;
 mod renewal;
 mod reply;
 mod request;
@@ -37,6 +38,7 @@ use request::Request;
 use scope::{Scope, check_server_id};
 
 pub(super) use headers::HeaderField;
+pub use preview::{Preview, preview};
 
 /// What the iam logins of a mount share.
 #[derive(Debug)]

@@ -77,7 +77,10 @@ fn identity(text: &str) -> Result<Identity, &'static str> {
         return Err("it has not exactly one result");
     }
     let found = identity.ok_or("it has no result")?;
-    let full = |field: Option<String>| field.filter(|text| !text.is_empty()).ok_or("it does not name ARN, user id and account");
+    let full = |field: Option<String>| {
+        let text = field.filter(|text| !text.is_empty()).ok_or("it does not name ARN, user id and account")?;
+        if text.len() > LONGEST_NAME { Err("it names something too long") } else { Ok(text) }
+    };
     Ok(Identity { arn: full(found.arn)?, user_id: full(found.user_id)?, account: full(found.account)? })
 }
 
@@ -224,6 +227,9 @@ const MALFORMED: &str = "it is not well-formed XML";
 
 /// Elements within each other; an honest answer has three.
 const DEEPEST: usize = 5;
+
+/// Bytes of an ARN, which is the longest of its values.
+const LONGEST_NAME: usize = 2048;
 
 /// Characters of a message of STS.
 const LONGEST_WORDS: usize = 500;

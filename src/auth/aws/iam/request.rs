@@ -111,7 +111,7 @@ impl Request {
     }
 
     fn check_query(&self, is_allowed: impl Fn(&str) -> bool) -> Result<(), Failure> {
-        let bad = |name: &str| Failure::plain(format!("invalid request query param: {name}"));
+        let bad = |name: &str| Failure::plain(format!("invalid request query param: {}", shortened(name)));
         let mut seen: Vec<String> = Vec::new();
         for (name, value) in &self.url.query {
             let plain = canonical(name);

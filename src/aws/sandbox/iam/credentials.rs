@@ -4,7 +4,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::digest;
 
-use super::super::ACCOUNT;
 use super::super::call::{Call, Outcome};
 use super::super::failure::Failure;
 use super::super::state::{Certificate, LoginProfile, ServiceCredential, SshKey, State, User, new_id};
@@ -150,6 +149,7 @@ fn write_ssh_key(xml: &mut Xml, user: &str, id: &str, key: &SshKey) {
 
 pub(super) fn create_service_credential(state: &mut State, call: &Call<'_>) -> Outcome {
     let (name, service) = (call.form.required("UserName")?, call.form.required("ServiceName")?);
+    let account = state.account;
     let user = state.user_mut(name, call.now)?;
     if !SERVICES.contains(&service) {
         let message = format!("No such service {service} is supported for Service Specific Credentials.");
@@ -160,7 +160,7 @@ pub(super) fn create_service_credential(state: &mut State, call: &Call<'_>) -> O
         return Err(Failure::quota("ServiceSpecificCredentialsPerUser", PER_SERVICE));
     }
     let number = if same == 0 { String::new() } else { format!("+{same}") };
-    let user_name = format!("{name}{number}-at-{ACCOUNT}");
+    let user_name = format!("{name}{number}-at-{account}");
     let credential = ServiceCredential { service: service.to_owned(), user_name, created: call.now.time };
     let id = new_id("ACCA", 17);
     let mut xml = Xml::default();

@@ -20,6 +20,7 @@ pub(super) fn create(state: &mut State, call: &Call<'_>) -> Outcome {
         return Err(Failure::quota("GroupsPerAccount", GROUPS));
     }
     let group = Group {
+        account: state.account,
         name: name.to_owned(),
         path: path.to_owned(),
         id: new_id("AGPA", 17),

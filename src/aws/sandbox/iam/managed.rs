@@ -47,6 +47,7 @@ pub(super) fn create(state: &mut State, call: &Call<'_>) -> Outcome {
         return Err(Failure::quota("PoliciesPerAccount", POLICIES));
     }
     let policy = ManagedPolicy {
+        account: state.account,
         name: name.to_owned(),
         path: path.to_owned(),
         id: new_id("ANPA", 17),

@@ -4,7 +4,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::hmac;
 
-use super::super::ACCOUNT;
 use super::super::call::{Call, Outcome};
 use super::super::failure::Failure;
 use super::super::state::{MfaDevice, State, fold};
@@ -16,7 +15,7 @@ use crate::base::{Secret, Timestamp, random};
 pub(super) fn create_virtual(state: &mut State, call: &Call<'_>) -> Outcome {
     let name = call.form.required("VirtualMFADeviceName")?;
     names::name("virtualMFADeviceName", name, 128)?;
-    let serial = format!("arn:aws:iam::{ACCOUNT}:mfa{}{name}", names::path(call.form)?);
+    let serial = format!("arn:aws:iam::{}:mfa{}{name}", state.account, names::path(call.form)?);
     if state.devices.contains_key(&serial) {
         return Err(Failure::taken("MFADevice entity at the same path and name already exists."));
     }

@@ -9,6 +9,7 @@ pub(super) mod managed;
 pub(super) mod mfa;
 pub(super) mod names;
 mod policies;
+mod profiles;
 mod roles;
 mod users;
 
@@ -75,6 +76,12 @@ pub(super) fn run(state: &mut State, call: &Call<'_>, action: &str) -> Option<Ou
         "GetRole" => roles::get(state, call),
         "DeleteRole" => roles::delete(state, call),
         "ListRoles" => roles::list(state, call),
+
+        "CreateInstanceProfile" => profiles::create(state, call),
+        "GetInstanceProfile" => profiles::get(state, call),
+        "AddRoleToInstanceProfile" => profiles::add_role(state, call),
+        "RemoveRoleFromInstanceProfile" => profiles::remove_role(state, call),
+        "DeleteInstanceProfile" => profiles::delete(state, call),
 
         "CreateLoginProfile" => credentials::create_login(state, call),
         "GetLoginProfile" => credentials::get_login(state, call),

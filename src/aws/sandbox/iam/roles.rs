@@ -25,6 +25,7 @@ pub(super) fn create(state: &mut State, call: &Call<'_>) -> Outcome {
         return Err(Failure::quota("RolesPerAccount", ROLES));
     }
     let role = Role {
+        account: state.account,
         name: name.to_owned(),
         path: path.to_owned(),
         id: new_id("AROA", 17),

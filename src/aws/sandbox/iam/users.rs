@@ -28,6 +28,7 @@ pub(super) fn create(state: &mut State, call: &Call<'_>) -> Outcome {
         return Err(Failure::quota("UsersPerAccount", USERS));
     }
     let user = User {
+        account: state.account,
         name: name.to_owned(),
         path: path.to_owned(),
         id: new_id("AIDA", 17),

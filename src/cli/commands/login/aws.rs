@@ -17,6 +17,11 @@ use crate::cli::stop::Stop;
 /// The body of the login, made of the K=V words.
 pub(super) fn body(cx: &mut Cx<'_>, words: &Map<String, Value>) -> Result<Map<String, Value>, Stop> {
     let word = |name: &str| words.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    match word("type") {
+        Some("ec2") => return of_instance(cx, words),
+        None | Some("iam") => {}
+        Some(other) => return Err(failed(&format!("type={other}: iam and ec2 are known"))),
+    }
     let given = match (word("aws_access_key_id"), word("aws_secret_access_key")) {
         (Some(id), Some(secret)) => {
             Some(Credentials::new(id, secret, word("aws_security_token").map(str::to_owned), None, "arguments"))
@@ -39,6 +44,26 @@ pub(super) fn body(cx: &mut Cx<'_>, words: &Map<String, Value>) -> Result<Map<St
         body.insert("role".to_owned(), role.clone());
     }
     body.extend(signed);
+    Ok(body)
+}
+
+/// What AWS signed for the instance we run on, with the role and the nonce of the words.
+fn of_instance(cx: &mut Cx<'_>, words: &Map<String, Value>) -> Result<Map<String, Value>, Stop> {
+    let endpoint = cx.io.var("AWS_EC2_METADATA_SERVICE_ENDPOINT").map(str::to_owned);
+    let unset = |error: &dyn std::fmt::Display| failed(&format!("AWS_EC2_METADATA_SERVICE_ENDPOINT: {error}"));
+    let pkcs7 = cx.client()?.block_on(async {
+        let mut builder = aws_config::imds::Client::builder().max_attempts(2);
+        if let Some(endpoint) = endpoint {
+            builder = builder.endpoint(endpoint).map_err(|error| unset(&error))?;
+        }
+        let http = aws_smithy_http_client::Builder::new().build_http();
+        let settings = aws_config::provider_config::ProviderConfig::without_region().with_http_client(http);
+        let asked = builder.configure(&settings).build().get(PKCS7).await;
+        asked.map_err(|error| failed(&format!("the metadata service of the instance does not give its document: {error}")))
+    })?;
+    let kept = ["role", "nonce"].into_iter().filter_map(|name| Some((name.to_owned(), words.get(name)?.clone())));
+    let mut body: Map<String, Value> = kept.collect();
+    body.insert("pkcs7".to_owned(), json!(pkcs7.as_ref()));
     Ok(body)
 }
 
@@ -122,6 +147,8 @@ fn failed(reason: &str) -> Stop {
     Stop::Remote(format!("Error authenticating: {reason}"))
 }
 
+/// Where an instance finds what AWS signed for it.
+const PKCS7: &str = "/latest/dynamic/instance-identity/pkcs7";
 const DEFAULT_REGION: &str = "us-east-1";
 const REQUEST: &str = "Action=GetCallerIdentity&Version=2011-06-15";
 const NO_CREDENTIALS: &str = "no AWS credentials found; tried the arguments, the environment, the shared configuration and credentials files, \

@@ -11,7 +11,7 @@ use crate::cli::cx::{Cx, clean};
 use crate::cli::data;
 use crate::cli::flags::Flag;
 use crate::cli::helper;
-use crate::cli::output::{Envelope, FIELD};
+use crate::cli::output::{Envelope, FIELD, table};
 use crate::cli::settings::NON_INTERACTIVE;
 use crate::cli::stop::{OK, Outcome, REMOTE, Stop};
 
@@ -19,16 +19,20 @@ const METHOD: Flag = Flag::text("method", "TYPE", "Auth method. Default token.")
 const PATH: Flag = Flag::text("path", "PATH", "Where the method is mounted. Default: its type.");
 const NO_STORE: Flag = Flag::switch("no-store", "Do not keep the token for later calls.");
 const NO_PRINT: Flag = Flag::switch("no-print", "Print nothing.");
+const DOCTOR: Flag = Flag::switch(
+    "doctor",
+    "With -method=aws: ask the server what is wrong with this login instead of logging in. Needs a token.",
+);
 const TOKEN_ONLY: Flag = Flag::switch("token-only", "Print the bare token and do not keep it.");
 
 pub(super) const LOGIN: Command = Command::new("login", "[flags] [TOKEN | - | K=V...]", "Logs in and keeps the token.", login)
     .details(
         "Without -method, the argument is a token; \"-\" reads it from standard input. With -method=userpass, ldap or radius: username=, \
          password=. With -method=aws: role=, and optionally region=, header_value=, aws_access_key_id=, aws_secret_access_key=, \
-         aws_security_token=. With -method=kubernetes: role=, jwt=. With -method=cert: name=, and the flags of a client certificate. \
+         aws_security_token=; or type=ec2, role= and nonce= on an EC2 instance. With -method=kubernetes: role=, jwt=. With -method=cert: name=, and the flags of a client certificate. \
          Any other method is sent the K=V words as they are, as with -method=approle role_id= secret_id=.",
     )
-    .flags(&[METHOD, PATH, NO_STORE, NO_PRINT, TOKEN_ONLY])
+    .flags(&[METHOD, PATH, NO_STORE, NO_PRINT, TOKEN_ONLY, DOCTOR])
     .fields();
 
 pub(super) const HELP: Command =
@@ -41,6 +45,9 @@ fn login(cx: &mut Cx<'_>) -> Outcome {
         return Err(Stop::local("-no-store and -no-print cannot be used together"));
     }
     let method = cx.flags.text(&METHOD).unwrap_or("token").to_owned();
+    if cx.flags.is(&DOCTOR) {
+        return if method == "aws" { doctor(cx) } else { Err(Stop::local("-doctor is for -method=aws")) };
+    }
     let envelope = match method.as_str() {
         "token" => by_token(cx)?,
         method => by_method(cx, method)?,
@@ -163,6 +170,36 @@ fn auth_of(data: &Map<String, Value>, token: &str) -> Value {
     })
 }
 
+/// What the server finds wrong with a login by AWS; it gives no token.
+fn doctor(cx: &mut Cx<'_>) -> Outcome {
+    let words = cx.args.clone();
+    let mut words = data::parse(cx, &words)?;
+    let mount = words.remove("mount").and_then(|mount| mount.as_str().map(clean));
+    let given = cx.flags.text(&PATH).map(clean);
+    let mut path = given.or(mount).unwrap_or_else(|| "aws".to_owned());
+    if let Some(rest) = path.strip_prefix("auth/") {
+        path = clean(rest);
+    }
+    let body = aws::body(cx, &words)?;
+    let request = Request::put(&format!("auth/{path}/doctor"), Value::Object(body)).unwrapped();
+    let reply = cx.send_for(&request, "Error asking the doctor")?;
+    let envelope = reply.ok_or_else(|| Stop::remote("Error asking the doctor: the server's reply is empty"))?;
+    let data = envelope.data().cloned().unwrap_or_default();
+    let is_ok = data.get("verdict").and_then(Value::as_str) == Some("ok");
+    if cx.is_table() && !cx.flags.has(&FIELD) {
+        let text = |check: &Value, name: &str| check.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let checks = data.get("checks").and_then(Value::as_array).cloned().unwrap_or_default();
+        let rows: Vec<_> =
+            checks.iter().map(|check| ["name", "result", "code", "detail"].map(|name| text(check, name)).to_vec()).collect();
+        let verdict = data.get("verdict").and_then(Value::as_str).unwrap_or_default().to_owned();
+        cx.say(&table::with_head(&["Check", "Result", "Code", "Detail"], &rows))?;
+        cx.say(&format!("\nVerdict: {verdict}"))?;
+    } else {
+        cx.show(&envelope)?;
+    }
+    Ok(if is_ok { OK } else { REMOTE })
+}
+
 fn by_method(cx: &mut Cx<'_>, method: &str) -> Result<Option<Envelope>, Stop> {
     let words = cx.args.clone();
     if words.is_empty() && !KNOWN.contains(&method) {
@@ -246,8 +283,10 @@ fn help(cx: &mut Cx<'_>) -> Outcome {
             ("username=NAME [password=TEXT]", "Without a password it is asked for; password=- reads standard input.")
         }
         "aws" => (
-            "role=NAME [region=REGION] [header_value=TEXT] [aws_access_key_id=ID aws_secret_access_key=KEY [aws_security_token=TOKEN]]",
-            "Signs a GetCallerIdentity request with the given credentials, or those of the environment. Nothing is sent to AWS.",
+            "role=NAME [region=REGION] [header_value=TEXT] [aws_access_key_id=ID aws_secret_access_key=KEY [aws_security_token=TOKEN]]\n\
+             \x20      or: type=ec2 role=NAME [nonce=TEXT]",
+            "Signs a GetCallerIdentity request with the given credentials, or those of the environment. Nothing is sent to AWS. With type=ec2: \
+             shows the signed document of this EC2 instance. With -doctor the server says what is wrong instead.",
         ),
         "cert" => ("[name=ROLE]", "Needs -client-cert and -client-key."),
         "kubernetes" => ("role=NAME [jwt=TEXT]", "Without a jwt the pod's own token is used."),
@@ -256,7 +295,7 @@ fn help(cx: &mut Cx<'_>) -> Outcome {
         _ => ("K=V...", "The words are sent to the method's login path as they are."),
     };
     let usage = if method == "token" { words.to_owned() } else { format!("-method={method} [-path=PATH] {words}") };
-    let text = format!("Usage: {} login {usage}\n\n{}", cx.program, crate::cli::output::table::fold(about, 2));
+    let text = format!("Usage: {} login {usage}\n\n{}", cx.program, table::fold(about, 2));
     cx.say(&text)?;
     Ok(OK)
 }
