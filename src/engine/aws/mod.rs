@@ -188,7 +188,7 @@ impl AwsSecrets {
         if root.uses_chain() {
             generation = format!("{generation}/{}", self.run);
         }
-        let connection = Arc::new(Connection::new(aws, template, generation, Arc::clone(&self.deps.clock)));
+        let connection = Arc::new(Connection::new(aws, template, generation, root.key_in_place(), Arc::clone(&self.deps.clock)));
         if self.epoch.load(Ordering::Acquire) == epoch {
             self.connection.store(Some(Arc::clone(&connection)));
             // Changed between the two lines: nobody keeps it.

@@ -28,6 +28,9 @@ pub(super) struct IamUser {
     pub(super) account: Option<Account>,
     /// The credentials it was begun with.
     pub(super) generation: String,
+    /// The access key id of those credentials, and where it is one; none for what the machine has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) key: Option<String>,
     /// AWS said that it was created.
     #[serde(default)]
     pub(super) acknowledged: bool,
@@ -145,6 +148,7 @@ mod tests {
             access_key_id: None,
             account: None,
             generation: String::new(),
+            key: None,
             acknowledged: false,
             chance,
         }
