@@ -197,6 +197,14 @@ mod tests {
     }
 
     #[test]
+    fn who_removes_a_lease_by_force_is_told_which_user_may_be_left() {
+        let account = Account { partition: "aws".to_owned(), id: "111122223333".to_owned() };
+        let name = |account: Option<Account>| IamUser { account, ..what(None, 0) }.name();
+        assert_eq!(name(Some(account)), "IAM user \"u\" in 111122223333");
+        assert_eq!(name(None), "IAM user \"u\" in an account that is not known");
+    }
+
+    #[test]
     fn another_user_id_is_another_user() {
         assert_eq!(of(&what(Some("AIDA2"), 20), Ok(user(NEW, &[("lease", "SUFFIX"), ("cluster", "c")]))), "not ours");
         assert_eq!(of(&what(Some("AIDA1"), 0), Ok(user(OLD, &[]))), "ours");
