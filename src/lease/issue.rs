@@ -147,6 +147,14 @@ impl Leases {
         });
     }
 
+    /// The leases of this mount that end first, intents too, at most `limit`.
+    ///
+    /// # Errors
+    /// Storage.
+    pub async fn first(&self, limit: usize) -> Result<Vec<Lease>, LeaseError> {
+        self.manager.first(&self.mount, limit).await
+    }
+
     /// How the leases of this mount fare.
     ///
     /// # Errors

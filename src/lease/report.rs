@@ -70,6 +70,16 @@ impl LeaseManager {
         Ok(report)
     }
 
+    /// The leases of a mount that end first, intents too, at most `limit`.
+    pub(super) async fn first(&self, mount: &MountId, limit: usize) -> Result<Vec<Lease>, LeaseError> {
+        let page: Vec<(String, LeaseId)> = self.view.scan(&due::lane(mount.as_str()), Page { after: None, limit }).await?;
+        let mut leases = Vec::with_capacity(page.len());
+        for (_, id) in &page {
+            leases.extend(self.read(id).await?.map(|(lease, _)| lease));
+        }
+        Ok(leases)
+    }
+
     /// Keys of a folder; of a lane those that are due.
     async fn count(&self, folder: &str, until: Option<Timestamp>) -> Result<u64, LeaseError> {
         let mut count = 0;

@@ -27,7 +27,7 @@ pub use message::{
     WrapInfo, Writes,
 };
 pub use pattern::{Captures, Pattern, is_name};
-pub use plugin::{Deps, Mounted, Opener, Plugin, Registry, TokenRenewal, mounted};
+pub use plugin::{Deps, Figure, Mounted, Opener, Plugin, Registry, TokenRenewal, mounted};
 pub use router::{Mount, RouteTable};
 pub use shared::Shared;
 pub use table::{Endpoint, EndpointSpec, Found, Table};

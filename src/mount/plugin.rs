@@ -80,6 +80,12 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// A key of its storage changed.
     fn invalidate(&self, _: &Key) {}
 
+    /// What can be measured of it, by name and label, without a call outside. How its leases fare is not among it: that is
+    /// the same for all plugins ([`crate::lease::LeaseManager::report`]).
+    fn figures(&self) -> Vec<Figure> {
+        Vec::new()
+    }
+
     /// What whoever unmounts it should know.
     fn parting(self: Arc<Self>) -> impl Future<Output = Vec<String>> + Send {
         std::future::ready(Vec::new())
@@ -89,6 +95,17 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     fn tick(self: Arc<Self>) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
+}
+
+/// Something measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figure {
+    /// What, in words joined by `_`.
+    pub name: &'static str,
+    /// Of which, such as the action of a call.
+    pub label: Option<(&'static str, String)>,
+    /// How much.
+    pub value: f64,
 }
 
 /// What a renewal of a token asks for.
@@ -142,6 +159,8 @@ pub trait Mounted: fmt::Debug + Send + Sync {
     fn invalidate(&self, key: &Key);
     /// See [`Plugin::parting`].
     async fn parting(&self) -> Vec<String>;
+    /// See [`Plugin::figures`].
+    fn figures(&self) -> Vec<Figure>;
     /// See [`Plugin::tick`].
     async fn tick(&self);
 }
@@ -273,6 +292,10 @@ impl<P: Plugin> Mounted for Opened<P> {
 
     fn name_of(&self, lease: &Lease) -> String {
         self.shape.kinds.name(lease)
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        self.plugin.figures()
     }
 
     async fn renew_token(&self, cx: Ctx, token: Arc<TokenInfo>) -> Result<TokenRenewal, ApiError> {

@@ -43,6 +43,7 @@ impl AwsSecrets {
             access_key_id: None,
             account: connection.account().await,
             generation: connection.generation.clone(),
+            key: connection.key.clone(),
             acknowledged: false,
             chance: name.chance,
         };

@@ -37,7 +37,7 @@ use crate::aws::{Accounts, AwsEnvironment, Outside};
 use crate::barrier::{BarrierError, View};
 use crate::base::{Key, Ttl, random};
 use crate::lease::Terms;
-use crate::mount::{ApiError, Ctx, Deps, LeaseCtx, LeaseKinds, Named, Nothing, Plugin, Reply, Table};
+use crate::mount::{ApiError, Ctx, Deps, Figure, LeaseCtx, LeaseKinds, Named, Nothing, Plugin, Reply, Table};
 
 use config::{LEASE, LeaseConfig, LeaseInput, ROOT, Root, RootInput};
 use connection::Connection;
@@ -112,6 +112,10 @@ impl Plugin for AwsSecrets {
         kinds.ends_by_itself::<Sts>();
     }
 
+    fn figures(&self) -> Vec<Figure> {
+        self.connection.load_full().map(|connection| status::figures(&connection)).unwrap_or_default()
+    }
+
     fn invalidate(&self, key: &Key) {
         if key.as_str().ends_with(ROOT) {
             self.forget_connection();
@@ -151,7 +155,7 @@ impl AwsSecrets {
         self.forget_connection();
         // What could not be ended by the old credentials may be by the new.
         cx.leases().hasten();
-        Ok(Reply::empty().warn_all(if looks { self.look(before, has_keys).await } else { Vec::new() }))
+        Ok(Reply::empty().warn_all(if looks { self.look(&cx.leases(), before, has_keys).await } else { Vec::new() }))
     }
 
     async fn read_lease(self: Arc<Self>, _: Ctx, _: Nothing) -> Result<Reply, ApiError> {
@@ -211,7 +215,7 @@ impl AwsSecrets {
         if root.uses_chain() {
             generation = format!("{generation}/{}", self.run);
         }
-        let connection = Arc::new(Connection::new(aws, template, generation, Arc::clone(&self.deps.clock)));
+        let connection = Arc::new(Connection::new(aws, template, generation, root.key_in_place(), Arc::clone(&self.deps.clock)));
         if self.epoch.load(Ordering::Acquire) == epoch {
             self.connection.store(Some(Arc::clone(&connection)));
             // Changed between the two lines: nobody keeps it.

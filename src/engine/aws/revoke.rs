@@ -40,7 +40,11 @@ impl AwsSecrets {
 
 /// Whether the credentials are of the account the user is in; `false`: it cannot be told (§21.6).
 async fn check_account(connection: &Connection, what: &IamUser) -> Result<bool, RevokeError> {
-    let Some(theirs) = &what.account else { return Ok(what.generation == connection.generation) };
+    let Some(theirs) = &what.account else {
+        // A key is of one account, whatever was configured meanwhile.
+        let is_same_key = what.key.is_some() && what.key == connection.key;
+        return Ok(is_same_key || what.generation == connection.generation);
+    };
     let Some(ours) = connection.account().await else { return Ok(false) };
     if *theirs == ours {
         return Ok(true);
@@ -106,7 +110,9 @@ impl Ending<'_> {
         if !is_proven && let Some(ended) = self.is_ours().await? {
             return Ok(ended);
         }
-        let (mut rounds, mut kept) = (ROUNDS.iter(), None::<AwsError>);
+        // Of an intent that may be seconds old, lists lag most.
+        let rounds = if self.cx.lease.intent { ROUNDS.as_slice() } else { ROUNDS.get(..3).unwrap_or_default() };
+        let (mut rounds, mut kept) = (rounds.iter(), None::<AwsError>);
         loop {
             strip(aws, user).await?;
             match aws.delete_user(user).await {
@@ -205,8 +211,8 @@ fn gone(removed: Result<(), AwsError>) -> Result<(), AwsError> {
     }
 }
 
-/// Before each further round: lists lag, and who holds a key may make new ones meanwhile.
-const ROUNDS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3)];
+/// Before each further round: lists lag, and who holds a key may make new ones meanwhile. The last one is for intents.
+const ROUNDS: [Duration; 4] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(3)];
 
 /// The code of what other credentials than ours made.
 pub(super) const MISMATCH: &str = "AccountMismatch";
@@ -233,7 +239,7 @@ mod tests {
         let settings = Settings { access_key: "AKIA".to_owned(), secret_key: "s".into(), ..Settings::default() };
         let outside = Outside::new(Arc::clone(&clock), AwsEnvironment::default()).unwrap();
         let aws = outside.connect(&settings).await.unwrap();
-        let connection = Connection::new(aws, Template::parse(DEFAULT).unwrap(), "3".to_owned(), clock);
+        let connection = Connection::new(aws, Template::parse(DEFAULT).unwrap(), "3".to_owned(), Some("AKIA".to_owned()), clock);
         connection.sees(sees);
         connection
     }
@@ -247,6 +253,7 @@ mod tests {
             access_key_id: None,
             account: account.and_then(Account::of_arn),
             generation: generation.to_owned(),
+            key: None,
             acknowledged: false,
             chance: 20,
         }
@@ -266,6 +273,9 @@ mod tests {
         assert!(check_account(&connection, &what(Some(A), "1")).await.unwrap());
         assert!(check_account(&connection, &what(None, "3")).await.unwrap());
         assert!(!check_account(&connection, &what(None, "2")).await.unwrap());
+        let with = |key: &str| IamUser { key: Some(key.to_owned()), ..what(None, "2") };
+        assert!(check_account(&connection, &with("AKIA")).await.unwrap(), "a key is of one account");
+        assert!(!check_account(&connection, &with("AKIB")).await.unwrap());
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::aws::{Action, Rate};
 use crate::lease::{Failure, LaneReport};
-use crate::mount::{ApiError, Ctx, Nothing, Reply};
+use crate::mount::{ApiError, Ctx, Figure, Nothing, Reply};
 
 use super::AwsSecrets;
 use super::connection::Connection;
@@ -76,6 +76,20 @@ fn of_leases(report: &LaneReport, rates: &BTreeMap<Action, Rate>) -> Map<String,
         "oldest_failure": report.oldest_failure.as_ref().map(failure),
         "estimated_drain_seconds": drain(report, rates),
     }))
+}
+
+/// Calls a second that are allowed, where a limit was met, and used, and those refused as too many in the last minute.
+pub(super) fn figures(connection: &Connection) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    for (action, rate) in connection.aws.rates() {
+        let mut figure = |name, value| figures.push(Figure { name, label: Some(("action", action.to_owned())), value });
+        if let Some(allowed) = rate.allowed {
+            figure("aws_calls_allowed", allowed);
+        }
+        figure("aws_calls_used", f64::from(rate.used));
+        figure("aws_calls_throttled", f64::from(rate.throttled));
+    }
+    figures
 }
 
 /// How long it takes to end what is due, as fast as AWS allows; unknown while it rests, or AWS has not said how fast.

@@ -28,6 +28,9 @@ pub(super) struct IamUser {
     pub(super) account: Option<Account>,
     /// The credentials it was begun with.
     pub(super) generation: String,
+    /// The access key id of those credentials, and where it is one; none for what the machine has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) key: Option<String>,
     /// AWS said that it was created.
     #[serde(default)]
     pub(super) acknowledged: bool,
@@ -145,6 +148,7 @@ mod tests {
             access_key_id: None,
             account: None,
             generation: String::new(),
+            key: None,
             acknowledged: false,
             chance,
         }
@@ -191,6 +195,14 @@ mod tests {
         assert_eq!(of(&what(None, 0), old(&[("lease", "SUFFIX"), ("cluster", "c")])), "ours");
         assert_eq!(of(&what(None, 20), Ok(user(NEW, &[("lease", "OTHER"), ("cluster", "c")]))), "not ours");
         assert_eq!(of(&what(None, 20), Ok(user(NEW, &[("lease", "SUFFIX"), ("cluster", "d")]))), "not ours");
+    }
+
+    #[test]
+    fn who_removes_a_lease_by_force_is_told_which_user_may_be_left() {
+        let account = Account { partition: "aws".to_owned(), id: "111122223333".to_owned() };
+        let name = |account: Option<Account>| IamUser { account, ..what(None, 0) }.name();
+        assert_eq!(name(Some(account)), "IAM user \"u\" in 111122223333");
+        assert_eq!(name(None), "IAM user \"u\" in an account that is not known");
     }
 
     #[test]

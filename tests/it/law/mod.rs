@@ -10,6 +10,7 @@ mod clock;
 mod commits;
 mod crash;
 mod foreign;
+mod kill;
 mod operation;
 mod outage;
 mod pairs;

@@ -144,7 +144,7 @@ fn nobody_else_waits_for_an_aws_that_hangs() {
         let world = World::new(&stage, "AWS hangs".to_owned(), 1800).await;
         lend(&world, AT_ONCE).await;
         let root = stage.root.clone();
-        let leases = world.finish(world.request(&root, Operation::List, "sys/leases/lookup/aws/creds/r", json!({}))).await;
+        let leases = world.finish(world.request(&root, Operation::List, "sys/leases/lookup/aws/creds/r/", json!({}))).await;
         let first = leases.body["data"]["keys"][0].as_str().unwrap().to_owned();
         stage.sandbox.faults().add(Rule { action: None, user: None, when: When::Every, effect: Effect::Hang });
         let mut hanging = Vec::new();

@@ -60,6 +60,7 @@ async fn run(stage: &Arc<Stage>, seed: u64) {
         Setting { kill: Kill::Never, hides: dice.below(2) == 0, tags: dice.one_of(&[Tags::Kept, Tags::Dropped, Tags::Refused]) };
     let mut world = World::new(stage, format!("LEASEHOLD_SEED={seed}, {set:?}"), 1800).await;
     world.role = dice.one_of(&["r", "full"]);
+    let mut used = Vec::new();
     for _ in 0..2 + dice.below(4) {
         stage.sandbox.faults().clear();
         set.arm(stage);
@@ -69,6 +70,7 @@ async fn run(stage: &Arc<Stage>, seed: u64) {
             stage.sandbox.faults().add(Rule { action: None, user: None, when, effect: dice.one_of(&effects()) });
         }
         let deed = dice.one_of(&DEEDS);
+        used.push(deed);
         let doing = world.begin(deed).await;
         match dice.below(4) {
             // Killed while it is under way, wherever that is.
@@ -87,13 +89,24 @@ async fn run(stage: &Arc<Stage>, seed: u64) {
         }
     }
     stage.sandbox.faults().treat_tags(Tags::Kept);
-    // So that what waits for its own account finds it.
-    world.set_root().await;
+    // What waits for its own credentials finds them.
+    if used.contains(&Deed::OtherAccount) {
+        world.set_root(&stage.roots.other_account).await;
+        world.live(HORIZON).await;
+    }
+    if used.contains(&Deed::OtherKey) {
+        world.set_root(&stage.roots.second_key).await;
+        world.live(HORIZON).await;
+    }
+    world.set_root(&stage.roots.first).await;
     world.end().await;
 }
 
+/// Until it is believed that nothing appears any more.
+const HORIZON: Duration = Duration::from_mins(25);
+
 fn schedules(quarter: u64) {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let number = |name: &str| std::env::var_os(name).and_then(|text| text.to_str()?.parse::<u64>().ok());
     on_stage(|stage| async move {
         if let Some(seed) = number("LEASEHOLD_SEED") {
             if quarter == 0 {

@@ -73,7 +73,7 @@ impl Stage {
         let role = json!({ "credential_type": "iam_user", "policy_document": POLICY });
         let full = json!({
             "credential_type": "iam_user", "policy_document": POLICY, "policy_arns": "arn:aws:iam::aws:policy/AdministratorAccess",
-            "iam_groups": "law", "iam_tags": { "team": "law" },
+            "iam_groups": "law",
         });
         for (path, body) in [
             ("sys/mounts/aws", json!({ "type": "aws" })),

@@ -100,7 +100,7 @@ impl World {
         let asked = self.request(&self.holder, Operation::Read, &format!("aws/creds/{}", self.role), json!({}));
         self.stage.tasks.spawn(async move {
             let Some(held) = asked.await.unwrap().held(clock.now()) else { return Ok(None) };
-            if look_up(&core, &stage.root, &held.lease).await == Seen::NotFound && is_alive(&stage.sandbox, &held.access_key) {
+            if look_up(&core, &stage.root, &held.lease).await == Seen::NotFound && is_alive(&stage, &held.access_key) {
                 return Err(held.lease);
             }
             Ok(Some(held))
@@ -115,13 +115,13 @@ impl World {
         }
     }
 
-    /// The server has the credentials that it began with.
-    pub(super) async fn set_root(&self) {
+    /// The server has these credentials from now on.
+    pub(super) async fn set_root(&self, root: &serde_json::Value) {
         self.stage.sandbox.faults().clear();
-        let (root, first) = (self.stage.root.clone(), self.stage.roots.first.clone());
-        let written = self.finish(self.request(&root, Operation::Update, "aws/config/root", first)).await;
+        let asked = self.request(&self.stage.root, Operation::Update, "aws/config/root", root.clone());
+        let written = self.finish(asked).await;
         if !written.is_ok {
-            self.violated(&format!("the first credentials are not taken: {}", written.text));
+            self.violated(&format!("credentials are not taken: {}", written.text));
         }
     }
 
@@ -235,7 +235,7 @@ impl World {
     /// Each credential in a client's hands is shown by its lease, or dead.
     pub(super) async fn check_held(&self) {
         for held in &self.held {
-            if !is_alive(&self.stage.sandbox, &held.access_key) {
+            if !is_alive(&self.stage, &held.access_key) {
                 if !self.may_end && self.clock.now() < held.ends {
                     self.violated(&format!("what lease {} holds was ended before its end", held.lease));
                 }
@@ -284,7 +284,8 @@ impl World {
 
     /// What there is that should not outlive its end.
     fn left(&self) -> Option<String> {
-        let (users, late) = (self.stage.sandbox.users(), self.stage.sandbox.faults().late());
+        let (mut users, late) = (self.stage.sandbox.users(), self.stage.sandbox.faults().late());
+        users.extend(self.stage.other.users());
         let leases = self.store.disk.keys("lease/");
         let tokens = self.store.disk.keys("token/");
         let mounts = self.store.disk.keys("core/gone/");
