@@ -6,7 +6,7 @@
 # `backend` is another name for `storage`.
 storage "file" {
   path = "/var/lib/leasehold"
-  # cache_size = "32MiB"
+  # cache_size = "8MiB"
 }
 
 # One block for each address. Without tls_cert_file and tls_key_file a listener needs tls_disable = true in so many words.

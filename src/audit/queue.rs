@@ -58,7 +58,29 @@ enum Entry {
 }
 
 /// Gone once it was told that its line was not taken.
-type Ack = Option<oneshot::Sender<Result<(), AuditError>>>;
+type Ack = Option<oneshot::Sender<Answer>>;
+
+/// What became of a line, and the answers to lines beside it that are still to be passed on.
+#[derive(Debug)]
+struct Answer {
+    outcome: Result<(), AuditError>,
+    /// Passed on when dropped, so also when nobody waits for this answer any more.
+    _rest: Rest,
+}
+
+/// Answers that whoever holds them passes on. The writer wakes one task instead of all: on a busy core each waking from
+/// outside would cost two switches of threads.
+#[derive(Debug, Default)]
+struct Rest(Vec<(oneshot::Sender<Answer>, Result<(), AuditError>)>);
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        for (asker, outcome) in self.0.drain(..) {
+            // Who asked may be gone.
+            let _ = asker.send(Answer { outcome, _rest: Self::default() });
+        }
+    }
+}
 
 impl Queued {
     /// Starts the thread. The sink opens itself at the first write or reopening.
@@ -77,7 +99,7 @@ impl Queued {
         let (ack, done) = oneshot::channel();
         self.shared.lock().entries.push(entry(Some(ack)));
         self.shared.work.notify_one();
-        done.await.unwrap_or(Err(AuditError::Closed))
+        outcome(done).await
     }
 }
 
@@ -108,7 +130,7 @@ impl AuditDevice for Queued {
             }
         }
         passing.counts = false;
-        done.await.unwrap_or(Err(AuditError::Closed))
+        outcome(done).await
     }
 
     async fn reopen(&self) -> Result<(), AuditError> {
@@ -145,7 +167,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, line: &mut Option<(Bytes, oneshot::Sender<Result<(), AuditError>>)>) -> Result<Pushed, AuditError> {
+    fn push(&self, line: &mut Option<(Bytes, oneshot::Sender<Answer>)>) -> Result<Pushed, AuditError> {
         let mut state = self.lock();
         if state.closed {
             return Err(AuditError::Closed);
@@ -232,9 +254,7 @@ impl Writer {
             if let Err(error) = &outcome {
                 self.set_aside(error);
             }
-            for (ack, _) in commands {
-                acknowledge(ack, outcome.clone());
-            }
+            acknowledge(commands.into_iter().map(|(ack, _)| ack), &outcome);
         }
         if !self.pending.is_empty() {
             let (name, lost) = (&self.shared.name, self.pending.len());
@@ -297,9 +317,7 @@ impl Writer {
         state.bytes = state.bytes.saturating_sub(bytes);
         drop(state);
         self.shared.room.notify_waiters();
-        for (_, ack) in settled {
-            acknowledge(ack, outcome.clone());
-        }
+        acknowledge(settled.into_iter().map(|(_, ack)| ack), outcome);
     }
 
     fn back(&self) {
@@ -312,9 +330,7 @@ impl Writer {
     fn set_aside(&mut self, error: &AuditError) {
         let was_down = std::mem::replace(&mut self.shared.lock().down, true);
         self.shared.room.notify_waiters();
-        for (_, ack) in &mut self.pending {
-            acknowledge(ack.take(), Err(error.clone()));
-        }
+        acknowledge(self.pending.iter_mut().map(|(_, ack)| ack.take()), &Err(error.clone()));
         if !was_down {
             tracing::error!(audit.device = %self.shared.name, "{error}");
         }
@@ -336,11 +352,17 @@ impl Drop for Writer {
     }
 }
 
-fn acknowledge(ack: Ack, outcome: Result<(), AuditError>) {
-    if let Some(ack) = ack {
-        // Who asked may be gone.
-        let _ = ack.send(outcome);
-    }
+async fn outcome(done: oneshot::Receiver<Answer>) -> Result<(), AuditError> {
+    done.await.map_or(Err(AuditError::Closed), |answer| answer.outcome)
+}
+
+/// Answers all of them alike: the first, and by it the others.
+fn acknowledge(acks: impl Iterator<Item = Ack>, outcome: &Result<(), AuditError>) {
+    let mut askers = acks.flatten();
+    let Some(first) = askers.next() else { return };
+    let rest = Rest(askers.map(|asker| (asker, outcome.clone())).collect());
+    // Who asked may be gone: then what it should have had is dropped, and so passed on from here.
+    let _ = first.send(Answer { outcome: outcome.clone(), _rest: rest });
 }
 
 /// Lines a device may be behind. With those of a busy second held, a rotation or a short hang goes unnoticed.

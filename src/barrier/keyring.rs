@@ -96,6 +96,27 @@ struct TermRecord {
     encryptions: u64,
 }
 
+/// Nonces of one batch: the operating system is asked for some at once. Each is given away once, and none outlives its batch.
+#[derive(Debug, Default)]
+pub(super) struct Nonces {
+    drawn: [[u8; NONCE_LEN]; DRAWN],
+    left: usize,
+}
+
+impl Nonces {
+    fn next(&mut self) -> [u8; NONCE_LEN] {
+        let last = self.left.checked_sub(1).and_then(|last| Some((last, *self.drawn.get(last)?)));
+        if let Some((last, nonce)) = last {
+            self.left = last;
+            return nonce;
+        }
+        random::fill(self.drawn.as_flattened_mut());
+        self.left = DRAWN - 1;
+        let [.., last] = self.drawn;
+        last
+    }
+}
+
 impl Keyring {
     pub(super) fn fresh(root: RootKey, now: Timestamp) -> Self {
         let first = Arc::new(TermKey::new(1, Secret::new(random::bytes()), now, 0));
@@ -132,7 +153,7 @@ impl Keyring {
         let record = KeyringRecord { keys: keys.collect(), rotation: self.rotation };
         let plain = serde_json::to_vec(&record).map_err(|error| BarrierError::Decode(path(), error.to_string()))?;
         let holder = TermKey::new(ROOT_TERM, Secret::new(*self.root.expose()), Timestamp::default(), 0);
-        holder.seal(path().as_str(), Secret::new(plain).expose())
+        holder.seal(path().as_str(), Secret::new(plain).expose(), Nonces::default().next())
     }
 
     pub(super) fn rotated(&self, now: Timestamp) -> Self {
@@ -158,8 +179,8 @@ impl Keyring {
         }
     }
 
-    pub(super) fn seal(&self, key: &str, plain: &[u8]) -> Result<Bytes, BarrierError> {
-        self.active.seal(key, plain)
+    pub(super) fn seal(&self, key: &str, plain: &[u8], nonces: &mut Nonces) -> Result<Bytes, BarrierError> {
+        self.active.seal(key, plain, nonces.next())
     }
 
     pub(super) fn open_value(&self, key: &Key, sealed: &[u8]) -> Result<Vec<u8>, BarrierError> {
@@ -179,8 +200,7 @@ impl TermKey {
     }
 
     /// Term (4 bytes, big-endian), version, nonce (12), ciphertext, tag (16).
-    fn seal(&self, key: &str, plain: &[u8]) -> Result<Bytes, BarrierError> {
-        let nonce = random::bytes::<NONCE_LEN>();
+    fn seal(&self, key: &str, plain: &[u8], nonce: [u8; NONCE_LEN]) -> Result<Bytes, BarrierError> {
         let mut out = BytesMut::with_capacity(HEADER + plain.len() + AES_256_GCM.tag_len());
         out.put_u32(self.term);
         out.put_u8(VERSION);
@@ -221,6 +241,8 @@ pub(super) fn path() -> Key {
 const VERSION: u8 = 2;
 /// Term, version and nonce.
 const HEADER: usize = 4 + 1 + NONCE_LEN;
+/// Most batches put no more than so many values.
+const DRAWN: usize = 8;
 /// What the header of the keyring's own value says.
 const ROOT_TERM: u32 = 1;
 /// Ceiling for one key with random 96-bit nonces, as in Vault (spec `sys.md` §2).

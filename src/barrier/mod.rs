@@ -19,7 +19,7 @@ use crate::base::{Key, Timestamp};
 use crate::storage::{Batch, Expect, Storage, StorageError, Version, Write};
 
 use bus::Bus;
-use keyring::Keyring;
+use keyring::{Keyring, Nonces};
 
 pub use bus::Subscriber;
 pub use kept::{Kept, NotKept};
@@ -129,7 +129,7 @@ impl Barrier {
 
     /// Seals a text that is not stored, such as a batch token; `label` keeps it apart from every storage key.
     pub fn seal_text(&self, label: &str, plain: &[u8]) -> Result<Bytes, BarrierError> {
-        self.keyring.load().as_deref().ok_or(BarrierError::Sealed)?.seal(label, plain)
+        self.keyring.load().as_deref().ok_or(BarrierError::Sealed)?.seal(label, plain, &mut Nonces::default())
     }
 
     /// Opens what [`Barrier::seal_text`] sealed under the same label.
@@ -180,8 +180,8 @@ impl Barrier {
         self.keyring.load().as_deref().ok_or(BarrierError::Sealed)?.open_value(key, sealed)
     }
 
-    pub(super) fn seal(&self, key: &Key, plain: &[u8]) -> Result<Bytes, BarrierError> {
-        self.keyring.load().as_deref().ok_or(BarrierError::Sealed)?.seal(key.as_str(), plain)
+    fn seal(&self, key: &Key, plain: &[u8], nonces: &mut Nonces) -> Result<Bytes, BarrierError> {
+        self.keyring.load().as_deref().ok_or(BarrierError::Sealed)?.seal(key.as_str(), plain, nonces)
     }
 
     fn keyring(&self) -> Result<Arc<Keyring>, BarrierError> {

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::base::Key;
 use crate::storage::{Batch, Expect, Page, Stored, Version, Write};
 
+use super::keyring::Nonces;
 use super::{Barrier, BarrierError};
 
 /// Everything under a prefix. Keys given to its functions are relative to it.
@@ -41,7 +42,11 @@ impl View {
 
     /// The record at `key`.
     pub async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, BarrierError> {
-        Ok(self.read_versioned(key).await?.map(|(record, _)| record))
+        let key = self.key(key);
+        match self.barrier.storage().get(&key).await? {
+            Some(stored) => self.decode(&key, &stored).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// The record at `key`, and the version to expect when it is replaced.
@@ -169,11 +174,12 @@ impl View {
 pub struct Txn {
     barrier: Arc<Barrier>,
     batch: Batch,
+    nonces: Nonces,
 }
 
 impl Txn {
     pub(super) fn new(barrier: Arc<Barrier>) -> Self {
-        Self { barrier, batch: Batch::default() }
+        Self { barrier, batch: Batch::default(), nonces: Nonces::default() }
     }
 
     /// Puts a record.
@@ -186,7 +192,7 @@ impl Txn {
     /// Puts bytes.
     pub fn put_bytes(&mut self, view: &View, key: &str, plain: &[u8]) -> Result<&mut Self, BarrierError> {
         let key = view.key(key);
-        let sealed: Bytes = self.barrier.seal(&key, plain)?;
+        let sealed: Bytes = self.barrier.seal(&key, plain, &mut self.nonces)?;
         self.batch.writes.push(Write::Put(key, sealed));
         Ok(self)
     }

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::random;
-use super::time::Timestamp;
 
 /// Makes a newtype over shared text with the usual conversions.
 macro_rules! text_id {
@@ -54,15 +54,25 @@ text_id! {
 }
 
 /// 24 characters that sort by time: 7 of `at`, 17 of chance (101 bits). The form of lease suffixes, tokens and accessors.
-pub fn timed_suffix(at: Timestamp) -> String {
-    let mut text = random::time62(at.seconds());
+pub fn timed_suffix(at: DateTime<Utc>) -> String {
+    let mut text = random::time62(ticks(at));
     text.push_str(&random::base62(17));
     text
 }
 
+/// The time of ids: 256 steps a second, so that of thousands a second neighbours in time are neighbours in storage. Seven
+/// digits last until the year 2405.
+fn ticks(at: DateTime<Utc>) -> u64 {
+    let seconds = u64::try_from(at.timestamp()).unwrap_or(0);
+    seconds.saturating_mul(TICKS).saturating_add(u64::from(at.timestamp_subsec_nanos()) * TICKS / 1_000_000_000)
+}
+
+/// Steps of [`ticks`] in a second.
+const TICKS: u64 = 256;
+
 impl LeaseId {
     /// A fresh id below `path`.
-    pub fn fresh(path: &str, at: Timestamp) -> Self {
+    pub fn fresh(path: &str, at: DateTime<Utc>) -> Self {
         Self::new(format!("{}/{}", path.trim_end_matches('/'), timed_suffix(at)))
     }
 
@@ -86,7 +96,7 @@ impl MountId {
 
 impl Accessor {
     /// A fresh accessor.
-    pub fn fresh(at: Timestamp) -> Self {
+    pub fn fresh(at: DateTime<Utc>) -> Self {
         Self::new(timed_suffix(at))
     }
 }
@@ -94,37 +104,37 @@ impl Accessor {
 impl RequestId {
     /// A fresh random id.
     pub fn fresh() -> Self {
-        Self::new(random::uuid())
+        Self::new(random::public_uuid())
     }
 }
 
-/// The keyed hash under which a token is stored: 7 characters of issue time, then 64 hex digits (architecture §6). The
-/// token itself is never a key and never stored.
+/// The keyed hash under which a token is stored: 7 characters of issue time, then 128 bits of the hash in base 62
+/// (architecture §6). A token has 101 bits of chance, so no more of the hash would tell more. The token itself is never a key
+/// and never stored.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TokenKey([u8; TokenKey::LEN]);
 
 impl TokenKey {
-    /// Characters of a token key.
-    pub const LEN: usize = 7 + 64;
+    /// Characters of a token key. No lease's suffix is as long.
+    pub const LEN: usize = TIME + HASH;
 
     /// From the time part and the hash.
     pub fn new(time: &str, hash: &[u8; 32]) -> Option<Self> {
-        let mut out = [0; Self::LEN];
-        let (head, tail) = out.split_at_mut(7);
-        if time.len() != 7 || !time.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            return None;
-        }
-        head.copy_from_slice(time.as_bytes());
-        hex::encode_to_slice(hash, tail).ok()?;
-        Some(Self(out))
+        let time: [u8; TIME] = time.as_bytes().try_into().ok()?;
+        time.iter().all(u8::is_ascii_alphanumeric).then(|| Self::of(time, hash))
     }
 
     /// From the hash of a token that does not tell when it was issued: seven zeros stand for the time.
     pub fn untimed(hash: &[u8; 32]) -> Self {
-        let mut out = [b'0'; Self::LEN];
-        let (_, tail) = out.split_at_mut(7);
-        for (pair, byte) in tail.chunks_exact_mut(2).zip(hash) {
-            pair.iter_mut().zip([byte >> 4, byte & 15]).for_each(|(digit, value)| *digit = hex_digit(value));
+        Self::of([b'0'; TIME], hash)
+    }
+
+    fn of(time: [u8; TIME], hash: &[u8; 32]) -> Self {
+        let mut out = [0; Self::LEN];
+        let (head, tail) = out.split_at_mut(TIME);
+        head.copy_from_slice(&time);
+        for (digits, bytes) in tail.chunks_exact_mut(HASH / 2).zip(hash.as_chunks::<8>().0) {
+            random::digits62(u64::from_be_bytes(*bytes), digits);
         }
         Self(out)
     }
@@ -142,9 +152,11 @@ impl TokenKey {
     }
 }
 
-const fn hex_digit(value: u8) -> u8 {
-    if value < 10 { b'0' + value } else { b'a' - 10 + value }
-}
+/// Characters of issue time.
+const TIME: usize = 7;
+
+/// Characters of the hash: eleven hold eight bytes.
+const HASH: usize = 2 * 11;
 
 impl fmt::Debug for TokenKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -168,5 +180,31 @@ impl<'de> Deserialize<'de> for TokenKey {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not a token key"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn token_keys_differ_where_the_hash_does_and_are_read_back() {
+        let key = TokenKey::new("1234567", &[255; 32]).unwrap();
+        assert_eq!(TokenKey::parse(key.as_str()), Some(key));
+        for place in 0..16 {
+            let mut other = [255; 32];
+            other[place] ^= 1;
+            assert_ne!(TokenKey::new("1234567", &other).unwrap(), key);
+        }
+        assert_eq!(TokenKey::untimed(&[0; 32]).as_str(), "0".repeat(TokenKey::LEN));
+        assert_eq!(TokenKey::new("123456/", &[0; 32]), None);
+    }
+
+    #[test]
+    fn ids_sort_by_time_within_a_second() {
+        let at = |nanos| DateTime::from_timestamp(1_800_000_000, nanos).unwrap();
+        let ids = [0, 3_906_250, 500_000_000, 999_999_999].map(|nanos| timed_suffix(at(nanos))[..TIME].to_owned());
+        assert!(ids.is_sorted_by(|one, other| one < other), "{ids:?}");
+        assert!(ids[3] < timed_suffix(DateTime::from_timestamp(1_800_000_001, 0).unwrap()));
     }
 }

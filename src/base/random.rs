@@ -1,5 +1,7 @@
 //! Chance, from the operating system.
 
+use std::cell::RefCell;
+
 use ring::rand::{SecureRandom, SystemRandom};
 use uuid::Uuid;
 
@@ -26,7 +28,9 @@ pub fn base62(len: usize) -> String {
     while out.len() < len {
         fill(&mut pool);
         // 248 = 4 × 62: values above would favour the first letters.
-        out.extend(pool.iter().filter(|&&byte| byte < 248).take(len - out.len()).map(|&byte| digit62(u64::from(byte % 62))));
+        out.extend(
+            pool.iter().filter(|&&byte| byte < 248).take(len - out.len()).map(|&byte| char::from(digit62(u64::from(byte)))),
+        );
     }
     out
 }
@@ -44,6 +48,32 @@ pub fn below(bound: usize) -> usize {
     }
 }
 
+/// As [`uuid`], for names that are no secrets, such as those of requests. A thread asks the operating system for many at once.
+pub fn public_uuid() -> String {
+    let bytes = POOL.with_borrow_mut(|pool| {
+        if pool.left == 0 {
+            fill(pool.bytes.as_flattened_mut());
+            pool.left = POOLED;
+        }
+        pool.left -= 1;
+        pool.bytes.get(pool.left).copied().unwrap_or_default()
+    });
+    uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+}
+
+/// See [`public_uuid`].
+struct Pool {
+    bytes: [[u8; 16]; POOLED],
+    left: usize,
+}
+
+/// UUIDs drawn at once.
+const POOLED: usize = 32;
+
+thread_local! {
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool { bytes: [[0; 16]; POOLED], left: 0 }) };
+}
+
 /// A random (version 4) UUID in its usual text form.
 pub fn uuid() -> String {
     uuid::Builder::from_random_bytes(bytes::<16>()).into_uuid().to_string()
@@ -59,25 +89,30 @@ pub fn unit() -> f64 {
     f64::from(u32::from_le_bytes(bytes::<4>())) / (f64::from(u32::MAX) + 1.0)
 }
 
-/// `seconds` as seven digits in base 62, whose alphabet is in ASCII order: neighbours in time are neighbours in storage
-/// (architecture §6). Enough until the year 113,000.
-pub fn time62(seconds: u64) -> String {
-    let mut rest = seconds;
+/// A number as seven digits in base 62, whose alphabet is in ASCII order, so that texts sort as numbers do; what does not fit is
+/// cut. For times: neighbours in time are neighbours in storage (architecture §6).
+pub fn time62(number: u64) -> String {
     let mut digits = [0_u8; 7];
-    for place in digits.iter_mut().rev() {
-        *place = u8::try_from(rest % 62).unwrap_or(0);
-        rest /= 62;
-    }
-    digits.iter().map(|&digit| digit62(u64::from(digit))).collect()
+    digits62(number, &mut digits);
+    digits.iter().map(|&digit| char::from(digit)).collect()
 }
 
-fn digit62(value: u64) -> char {
+/// Fills `out` with the last digits of `number` in base 62. Eleven hold every number.
+pub fn digits62(number: u64, out: &mut [u8]) {
+    let mut rest = number;
+    for place in out.iter_mut().rev() {
+        *place = digit62(rest % 62);
+        rest /= 62;
+    }
+}
+
+fn digit62(value: u64) -> u8 {
     let value = u8::try_from(value % 62).unwrap_or(0);
-    char::from(match value {
+    match value {
         0..=9 => b'0' + value,
         10..=35 => b'A' + value - 10,
         _ => b'a' + value - 36,
-    })
+    }
 }
 
 #[cfg(test)]

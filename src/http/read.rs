@@ -280,9 +280,10 @@ fn remote(parts: &Parts) -> Remote {
 
 /// The headers that plugins and the audit log may see.
 fn others(headers: &HeaderMap) -> Arc<HeaderMap> {
-    let mut shown = headers.clone();
-    for name in HIDDEN {
-        shown.remove(name);
+    // Most requests have none.
+    let mut shown = HeaderMap::new();
+    for (name, value) in headers.iter().filter(|(name, _)| !HIDDEN.contains(name)) {
+        shown.append(name, value.clone());
     }
     Arc::new(shown)
 }
@@ -293,7 +294,7 @@ const POLICY_OVERRIDE: HeaderName = HeaderName::from_static("x-vault-policy-over
 const MFA: HeaderName = HeaderName::from_static("x-vault-mfa");
 
 /// Secrets, and what belongs to the connection.
-const HIDDEN: [HeaderName; 7] = [TOKEN, AUTHORIZATION, PROXY_AUTHORIZATION, HOST, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING];
+static HIDDEN: [HeaderName; 7] = [TOKEN, AUTHORIZATION, PROXY_AUTHORIZATION, HOST, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING];
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
 

@@ -171,7 +171,7 @@ impl Leases {
         if self.owner.ends.is_some_and(|ends| ends <= now) {
             return Err(LeaseError::OwnerEnded);
         }
-        let id = LeaseId::fresh(&self.path, now);
+        let id = LeaseId::fresh(&self.path, self.manager.clock.precise());
         let end = now.plus(PENDING_FOR);
         Ok(Lease {
             path: id.path().to_owned(),

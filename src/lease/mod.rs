@@ -3,8 +3,8 @@
 //! A lease is one record and a few keys, always written and removed in one batch (architecture §6):
 //!
 //! ```text
-//! lease/id/<issue path>/<suffix>                   the record; for a token's lease its token key
-//! lease/due/<lane>/<time, 10 hex digits>/<suffix>  → lease id, for a token its key: order of storage = order of time
+//! lease/id/<issue path>/<suffix>                   the record; nothing for a token's lease, whose suffix is its key
+//! lease/due/<lane>/<time, 10 hex digits>/<suffix>  → lease id, for a token nothing: order of storage = order of time
 //! lease/token/<token key>/<suffix>                 → lease id, until it is ended: what goes with a token
 //! lease/stuck/<suffix>                             → lease id: needs an operator
 //! lease/failing/<mount id>/<suffix>                → lease id: was refused, and is tried again

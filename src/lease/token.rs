@@ -17,7 +17,8 @@ impl LeaseManager {
         key: &TokenKey,
         end: Option<Timestamp>,
     ) -> Result<(), BarrierError> {
-        txn.put(&self.view, &due::token_id(creation_path, key), key)?;
+        // Both keys say all there is to say.
+        txn.put_bytes(&self.view, &due::token_id(creation_path, key), b"")?;
         self.move_token(txn, key, None, end)
     }
 
@@ -33,7 +34,7 @@ impl LeaseManager {
             txn.delete(&self.view, &due::due(due::TOKENS, from, key.as_str()));
         }
         if let Some(to) = to {
-            txn.put(&self.view, &due::due(due::TOKENS, to, key.as_str()), key)?;
+            txn.put_bytes(&self.view, &due::due(due::TOKENS, to, key.as_str()), b"")?;
         }
         Ok(())
     }
@@ -58,7 +59,7 @@ impl LeaseManager {
         let queued = due.map(|due| due::due(due::TOKENS, due, key.as_str()));
         for place in listed.into_iter().chain(queued) {
             if !self.view.exists(&place).await? {
-                txn.put(&self.view, &place, key)?;
+                txn.put_bytes(&self.view, &place, b"")?;
             }
         }
         Ok(())

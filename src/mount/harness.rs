@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::barrier::{Barrier, BarrierError, Locked, RootKey, View};
 use crate::base::time::ManualClock;
 use crate::base::turns::Turns;
-use crate::base::{ApiPath, Clock, MountId, MountPath, Shutdown, Tasks, Timestamp, TokenKey, Ttl, random};
+use crate::base::{ApiPath, Clock, Key, MountId, MountPath, Shutdown, Tasks, Timestamp, TokenKey, Ttl, random};
 use crate::lease::{LeaseManager, Limits, Owner, Owners};
 use crate::policy::{Operation, PolicyStore};
 use crate::storage::memory::MemoryStorage;
@@ -128,6 +128,9 @@ impl Rig {
             shared: Arc::default(),
         };
         let plugin = registry.opener(entry.class, &entry.kind).unwrap()(view.clone(), deps).await?;
+        let told = Arc::downgrade(&plugin);
+        let tell = move |key: &Key| told.upgrade().into_iter().for_each(|plugin| plugin.invalidate(key));
+        self.barrier.subscribe(view.key("").as_str(), Arc::new(tell));
         let ip = Mutex::new(Some([127, 0, 0, 1].into()));
         let caller = Mutex::new(self.token(TokenKind::Service).await);
         Ok(Bench { rig: Arc::clone(self), entry, view, plugin, limits: LIMITS, caller, ip })
@@ -331,8 +334,7 @@ pub(crate) fn refusal(error: &ApiError) -> Answer {
 
 fn token_info(key: TokenKey, kind: TokenKind, version: Option<Version>) -> TokenInfo {
     let record = json!({
-        "policies": ["root"], "path": "auth/token/create", "display_name": "token", "created": START, "creation_ttl": 0,
-        "renewable": false, "mount": MountId::fresh(),
+        "p": ["root"], "w": "auth/token/create", "n": "token", "c": START, "k": false, "g": MountId::fresh(), "h": false,
     });
     let mut info: TokenInfo = serde_json::from_value(record).unwrap();
     (info.key, info.kind, info.version) = (key, kind, version);

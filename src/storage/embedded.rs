@@ -46,7 +46,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache_bytes: 32 << 20, journal_bytes: 512 << 10 }
+        Self { cache_bytes: 8 << 20, journal_bytes: 512 << 10 }
     }
 }
 

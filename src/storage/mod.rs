@@ -64,7 +64,7 @@ impl Stored {
 
 /// Names the bytes of a value: their digest. Sealed values differ in their nonce even when the plain text is the same, so
 /// a version never comes back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Version([u8; 16]);
 
 impl Version {
@@ -74,6 +74,12 @@ impl Version {
         let mut version = [0; 16];
         version.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
         Self(version)
+    }
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
     }
 }
 

@@ -61,7 +61,7 @@ impl Store {
 
     /// Whether it is time that the database takes in what is fresh.
     pub(super) fn is_full(&self) -> bool {
-        self.journal.len() >= self.options.journal_bytes
+        self.journal.len() >= self.options.journal_bytes || self.fresh.len() >= FRESH
     }
 
     /// Judges batches in order, each seeing those before it. [`Self::keep`] or [`Self::forget`] comes next.
@@ -125,3 +125,6 @@ impl Store {
         self.medium.release();
     }
 }
+
+/// Keys that are fresh at most, whatever the size of the journal: commits wait while the database takes them in.
+const FRESH: usize = 4096;

@@ -4,12 +4,13 @@
 
 use std::any::Any;
 use std::fmt;
+use std::iter::Peekable;
 use std::ops::{Bound, ControlFlow};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use redb::{Database, ReadOnlyTable, ReadableDatabase, TableDefinition, WriteTransaction};
+use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use super::StorageError;
 use super::medium::{Backend, Medium};
@@ -120,16 +121,7 @@ impl Tables {
     pub(super) fn absorb(&self, fresh: &Fresh, progress: Progress) -> Result<(), StorageError> {
         guarded(|| {
             let change = self.begin()?;
-            {
-                let mut table = change.open_table(ENTRIES).map_err(fault)?;
-                for (key, value) in fresh {
-                    let key = key.as_str().as_bytes();
-                    match value {
-                        Some(bytes) => drop(table.insert(key, bytes.as_ref()).map_err(fault)?),
-                        None => drop(table.remove(key).map_err(fault)?),
-                    }
-                }
-            }
+            take_in(&mut change.open_table(ENTRIES).map_err(fault)?, fresh)?;
             set_progress(&change, progress)?;
             change.commit().map_err(fault)
         })
@@ -178,6 +170,81 @@ impl Ordered for Entries<'_> {
     }
 }
 
+/// Puts and removes what is fresh.
+///
+/// An insertion by itself splits a full page in halves, and of keys in ascending order nothing ever comes to the lower half.
+/// Most keys here are ascending, so those that fall into one gap between two keys of the table go in together: that fills
+/// pages, and moves each once. To look for such a run costs as much as a read; where there are none, it is done less often.
+fn take_in(table: &mut Table<'_, &'static [u8], &'static [u8]>, fresh: &Fresh) -> Result<(), StorageError> {
+    let mut rest = fresh.iter().map(|(key, value)| (key.as_str().as_bytes(), value.as_deref())).peekable();
+    // Keys that go in by themselves before a run is looked for: now, and after the next failure.
+    let (mut alone, mut penalty) = (0_u32, 1);
+    while let Some(&(first, value)) = rest.peek() {
+        if let Some(fewer) = alone.checked_sub(1) {
+            alone = fewer;
+            put_or_remove(table, first, value)?;
+            rest.next();
+            continue;
+        }
+        let mut cursor = table.lower_bound_mut(Bound::Included(first)).map_err(fault)?;
+        let next = cursor.peek_next().map_err(fault)?.map(|(key, _)| key.value().to_vec());
+        let is_new = |key: &[u8]| next.as_deref().is_none_or(|next| key < next);
+        // What was put and removed since is neither here nor there.
+        let puts = rest.clone().take_while(|(key, _)| is_new(key)).filter_map(|(key, value)| Some((key, value?)));
+        let mut is_run = puts.clone().nth(RUN - 1).is_some();
+        if is_run {
+            puts.clone().try_for_each(|(key, value)| cursor.insert_before(key, value)).map_err(fault)?;
+            cursor.close().map_err(fault)?;
+        } else {
+            drop(cursor);
+            puts.clone().try_for_each(|(key, value)| put_or_remove(table, key, Some(value)))?;
+        }
+        while rest.next_if(|(key, _)| is_new(key)).is_some() {}
+        match rest.next_if(|(key, _)| next.as_deref() == Some(key)) {
+            Some((key, None)) => is_run |= remove_run(table, key, &mut rest)?,
+            Some((key, value)) => put_or_remove(table, key, value)?,
+            None => {}
+        }
+        (alone, penalty) = if is_run { (0, 1) } else { (penalty, (penalty * 2).min(LONGEST_PENALTY)) };
+    }
+    Ok(())
+}
+
+fn put_or_remove(
+    table: &mut Table<'_, &'static [u8], &'static [u8]>,
+    key: &[u8],
+    value: Option<&[u8]>,
+) -> Result<(), StorageError> {
+    match value {
+        Some(bytes) => drop(table.insert(key, bytes).map_err(fault)?),
+        None => drop(table.remove(key).map_err(fault)?),
+    }
+    Ok(())
+}
+
+/// Removes `first`, and in one go those that follow it in the table and are to be removed as well: what was written together mostly
+/// ends together. Whether there were some.
+fn remove_run<'a>(
+    table: &mut Table<'_, &'static [u8], &'static [u8]>,
+    first: &'a [u8],
+    rest: &mut Peekable<impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + Clone>,
+) -> Result<bool, StorageError> {
+    let (mut last, mut count, mut behind) = (first, 1, rest.clone());
+    for entry in table.range::<&[u8]>((Bound::Excluded(first), Bound::Unbounded)).map_err(fault)? {
+        let (there, _) = entry.map_err(fault)?;
+        // What is not there needs no removing.
+        while behind.next_if(|(key, value)| value.is_none() && *key < there.value()).is_some() {}
+        let Some((key, _)) = behind.next_if(|(key, value)| value.is_none() && *key == there.value()) else { break };
+        (last, count) = (key, count + 1);
+    }
+    if count < RUN {
+        return put_or_remove(table, first, None).map(|()| false);
+    }
+    table.retain_in::<&[u8], _>(first..=last, |_, _| false).map_err(fault)?;
+    while rest.next_if(|(key, _)| *key <= last).is_some() {}
+    Ok(true)
+}
+
 fn set_progress(change: &WriteTransaction, progress: Progress) -> Result<(), StorageError> {
     let mut meta = change.open_table(META).map_err(fault)?;
     meta.insert(EPOCH_KEY, progress.epoch).map_err(fault)?;
@@ -211,6 +278,10 @@ fn fault(error: impl Into<redb::Error>) -> StorageError {
     }
 }
 
+/// Keys in a row from which on they go in together: fewer seldom fill a page.
+const RUN: usize = 4;
+/// Keys that go in by themselves at most before a run is looked for again.
+const LONGEST_PENALTY: u32 = 16;
 const ENTRIES: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("entries");
 const META: TableDefinition<'static, &str, u64> = TableDefinition::new("leasehold");
 const FORMAT_KEY: &str = "format";
@@ -219,3 +290,7 @@ const JOURNALLED_KEY: &str = "journalled";
 /// Moves when older versions must not open the file.
 const FORMAT: u64 = 1;
 const NOT_OURS: &str = "the file is not a Leasehold store, or its beginning is damaged";
+
+#[cfg(test)]
+#[path = "tables_tests.rs"]
+mod tests;

@@ -140,7 +140,7 @@ impl Hasher for Spreading {
     }
 }
 
-/// The last sixteen hex digits, folded.
+/// The last sixteen digits, folded.
 fn spread(bytes: &[u8]) -> u64 {
     let (rest, low) = bytes.split_last_chunk::<8>().unwrap_or((&[], &[0; 8]));
     let high = rest.last_chunk::<8>().unwrap_or(&[0; 8]);

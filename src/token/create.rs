@@ -143,9 +143,10 @@ impl TokenStore {
             let info = TokenInfo { key: self.key(token.expose()), ..unnamed };
             return Ok(Made { token, info: Arc::new(info) });
         }
-        let token = new.id.clone().unwrap_or_else(|| Secret::new(format!("{SERVICE}{}", timed_suffix(now))));
+        let precise = self.clock.precise();
+        let token = new.id.clone().unwrap_or_else(|| Secret::new(format!("{SERVICE}{}", timed_suffix(precise))));
         let key = self.key(token.expose());
-        let accessor_text = Accessor::fresh(now);
+        let accessor_text = Accessor::fresh(precise);
         let accessor_key = self.records.accessor_key(accessor_text.as_str());
         let info = new.info(key, Some(accessor_text.clone()), now);
         if info.end.is_none() && !info.is_root() {

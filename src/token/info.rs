@@ -47,79 +47,60 @@ pub(super) enum State {
     RevokingAlone,
 }
 
-/// What is known of a token. Never changed: a change makes a new one.
-#[derive(Clone, Serialize, Deserialize)]
+/// What is known of a token. Never changed: a change makes a new one. How it is stored: see `stored`.
+#[derive(Clone)]
 pub struct TokenInfo {
     /// Names it in storage; of a batch token, in the cache only.
-    #[serde(skip, default = "no_key")]
     pub key: TokenKey,
     /// Service or batch.
-    #[serde(skip)]
     pub kind: TokenKind,
     /// Names it to clients without giving its powers; batch tokens have none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accessor: Option<Accessor>,
     /// Of the record; none for a batch token, or before it was read.
-    #[serde(skip)]
     pub version: Option<Version>,
     /// The token it ends with; none for an orphan. Never shown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<TokenKey>,
     /// The token's own policies, sanitized.
     pub policies: Vec<String>,
     /// The path that made it: `auth/token/create`, `auth/userpass/login/bob`.
     pub path: String,
     /// What its maker noted, for all to see.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meta: Option<BTreeMap<String, String>>,
     /// What its auth method noted for renewals. Never shown.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub internal_meta: BTreeMap<String, String>,
     /// For people.
     pub display_name: String,
     /// Uses left; 0: as many as one likes, unless [`TokenInfo::is_spent`].
-    #[serde(default, skip_serializing_if = "is_zero")]
     pub num_uses: u64,
     /// When it was made.
     pub created: Timestamp,
     /// How long it was given then; zero: without end.
     pub creation_ttl: Ttl,
     /// The longest it lives, renewals included; zero: the mount's.
-    #[serde(default, skip_serializing_if = "is_no_time")]
     pub explicit_max_ttl: Ttl,
     /// Each renewal gives it this; zero: not periodic.
-    #[serde(default, skip_serializing_if = "is_no_time")]
     pub period: Ttl,
     /// From then on it is no token any more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<Timestamp>,
     /// When it was renewed last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_renewal: Option<Timestamp>,
     /// Whether it can be renewed at all.
     pub renewable: bool,
     /// The role of the token store it was made with.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
     /// Whose it is; empty: nobody's.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub entity_id: String,
     /// The policies of its entity are not its own.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_identity_policies: bool,
     /// Where it may be used from; empty: anywhere.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bound_cidrs: Vec<BoundCidr>,
     /// The auth mount that issued it, which is asked when it is renewed.
     pub mount: MountId,
     /// Whether it is listed among the leases; false for the first root token.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_lease: bool,
     /// How far it has come.
-    #[serde(default)]
     pub(super) state: State,
     /// Its place in the order of ends: its end, or earlier once it is spent or revoked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) due: Option<Timestamp>,
 }
 
@@ -192,16 +173,6 @@ impl fmt::Debug for TokenInfo {
 }
 
 /// Stands in a record until who read it puts its key there.
-fn no_key() -> TokenKey {
+pub(super) fn no_key() -> TokenKey {
     TokenKey::untimed(&[0; 32])
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
-fn is_zero(count: &u64) -> bool {
-    *count == 0
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
-fn is_no_time(ttl: &Ttl) -> bool {
-    ttl.is_zero()
 }

@@ -6,8 +6,8 @@
 //! token/id/<token key>                   the record
 //! token/accessor/<accessor key>          → token key, accessor
 //! token/child/<parent key>/<child key>   → –: the tree
-//! lease/id/<creation path>/<token key>   → token key: see `lease`
-//! lease/due/token/<end>/<token key>      → token key: its place in the order of ends
+//! lease/id/<creation path>/<token key>   → –: see `lease`
+//! lease/due/token/<end>/<token key>      → –: its place in the order of ends
 //! cubbyhole/<token key>/…                what it keeps for itself
 //! ```
 //!
@@ -26,6 +26,7 @@ mod create;
 mod end;
 mod info;
 mod records;
+mod stored;
 mod tidy;
 
 use std::fmt;

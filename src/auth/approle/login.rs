@@ -18,7 +18,8 @@ use crate::mount::{Alias, Along, ApiError, Ctx, Nothing, Reply, TokenRenewal};
 use crate::token::TokenInfo;
 
 use super::AppRole;
-use super::role::Role;
+use super::known::Record;
+use super::role::{ReadyRole, Role};
 use super::secret_api::check_within;
 use super::secret_id::{Area, Entry, SecretId};
 
@@ -34,7 +35,7 @@ pub(super) struct LoginInput {
 
 /// A secret id that was shown.
 struct Shown {
-    entry: Entry,
+    entry: Arc<Entry>,
     /// Of a counted one.
     turn: Option<Turn>,
 }
@@ -50,15 +51,16 @@ impl AppRole {
         if role_id.is_empty() {
             return Err(ApiError::invalid(MISSING_ROLE_ID));
         }
-        let role = self.role_by_id(role_id).await?.ok_or_else(refused)?;
+        let ready = self.role_by_id(role_id).await?.ok_or_else(refused)?;
+        let role = &ready.role;
         let mut shown = None;
         if role.bind_secret_id {
-            shown = Some(self.shown(&role, input.secret_id.expose().trim()).await?);
+            shown = Some(self.shown(&ready, input.secret_id.expose().trim()).await?);
         }
         let secret_id = shown.as_ref().map(|shown| &shown.entry.secret_id);
         let mut metadata = secret_id.map(|secret_id| secret_id.metadata.clone()).unwrap_or_default();
         metadata.insert("role_name".to_owned(), role.name.clone());
-        let checked = check_address(&role, secret_id, cx.asked.remote.ip);
+        let checked = check_address(role, secret_id, cx.asked.remote.ip);
         let mut grant = role.token.grant();
         if let Some(secret_id) = secret_id.filter(|secret_id| !secret_id.token_bound_cidrs.is_empty()) {
             let blocks = cidr::blocks(&secret_id.token_bound_cidrs).map_err(ApiError::internal)?;
@@ -68,8 +70,8 @@ impl AppRole {
         if let Err(error) = checked {
             return Err(self.burnt(grant.along).await.err().unwrap_or(error));
         }
-        grant.internal.insert(ROLE_NAME.to_owned(), role.name);
-        grant.alias = Some(Alias { name: role.role_id, metadata: metadata.clone() });
+        grant.internal.insert(ROLE_NAME.to_owned(), role.name.clone());
+        grant.alias = Some(Alias { name: role.role_id.clone(), metadata: metadata.clone() });
         grant.metadata = Some(metadata);
         Ok(Reply::login(grant))
     }
@@ -84,20 +86,20 @@ impl AppRole {
     }
 
     /// The entry of a secret id; of a counted one as it is in its turn.
-    async fn shown(&self, role: &Role, secret: &str) -> Result<Shown, ApiError> {
+    async fn shown(&self, role: &ReadyRole, secret: &str) -> Result<Shown, ApiError> {
         if secret.is_empty() {
             return Err(ApiError::invalid("missing secret_id"));
         }
-        let key = Self::entry_key(role, secret);
-        let entry = self.live_entry(&key).await?.ok_or_else(|| ApiError::bad_credentials(REFUSED))?;
+        let key = role.entry_key(secret);
+        let entry = self.known_entry(&key).await?.ok_or_else(|| ApiError::bad_credentials(REFUSED))?;
         let shown = if entry.secret_id.num_uses == 0 {
             Shown { entry, turn: None }
         } else {
             let turn = self.turn(&key).await;
             // Used up by those before: it was right when it was shown, and counts towards no lock.
-            Shown { entry: self.live_entry(&key).await?.ok_or_else(refused)?, turn: Some(turn) }
+            Shown { entry: Arc::new(self.live_entry(&key).await?.ok_or_else(refused)?), turn: Some(turn) }
         };
-        if !self.has_accessor(&shown.entry).await? {
+        if !self.is_known_accessor(&shown.entry).await? {
             let Shown { entry, turn } = shown;
             drop(turn);
             self.remove_if(&entry.key, |again| again.version == entry.version).await?;
@@ -106,10 +108,39 @@ impl AppRole {
         Ok(shown)
     }
 
+    /// As [`Self::live_entry`]; kept at hand unless its uses are counted.
+    async fn known_entry(&self, key: &str) -> Result<Option<Arc<Entry>>, ApiError> {
+        if let Some(Record::Entry(entry)) = self.known.get(key) {
+            let is_live = !entry.secret_id.is_expired(self.deps.clock.precise());
+            return Ok(is_live.then_some(entry));
+        }
+        let ticket = self.known.ticket();
+        let Some(entry) = self.live_entry(key).await?.map(Arc::new) else { return Ok(None) };
+        if entry.secret_id.num_uses == 0 {
+            self.known.fill(ticket, key, Record::Entry(Arc::clone(&entry)));
+        }
+        Ok(Some(entry))
+    }
+
+    /// As [`Self::has_accessor`]; that there is one is kept at hand.
+    async fn is_known_accessor(&self, entry: &Entry) -> Result<bool, ApiError> {
+        let key = self.accessor_key(Area::of_key(&entry.key), &entry.secret_id.accessor);
+        if let Some(Record::Accessor) = self.known.get(&key) {
+            return Ok(true);
+        }
+        let ticket = self.known.ticket();
+        let is_there = self.view.exists(&key).await?;
+        if is_there {
+            self.known.fill(ticket, &key, Record::Accessor);
+        }
+        Ok(is_there)
+    }
+
     /// The batch of one use; `None` when uses are not counted.
     fn spent(&self, shown: Shown) -> Option<Along> {
-        let Shown { entry: Entry { key, secret_id, version }, turn } = shown;
-        let left = secret_id.num_uses.checked_sub(1)?;
+        let Shown { entry, turn } = shown;
+        let left = entry.secret_id.num_uses.checked_sub(1)?;
+        let Entry { key, secret_id, version } = Arc::unwrap_or_clone(entry);
         let view = self.view.clone();
         let accessor = self.accessor_key(Area::of_key(&key), &secret_id.accessor);
         let next = SecretId { num_uses: left, updated: self.deps.clock.precise(), ..secret_id };

@@ -14,6 +14,7 @@
 //! batch that expects what it was decided on. Nobody compares secrets: they are looked up by keyed hashes.
 
 mod fields;
+mod known;
 mod login;
 mod metadata;
 mod role;
@@ -34,10 +35,11 @@ use serde_json::{Map, Value};
 use crate::barrier::View;
 use crate::base::secret::stored_secret;
 use crate::base::turns::Turn;
-use crate::base::{Secret, random};
+use crate::base::{Key, Secret, random};
 use crate::mount::{ApiError, Ctx, Deps, Plugin, Table, TokenRenewal};
 use crate::token::TokenInfo;
 
+use known::Known;
 use tidy::Sweep;
 
 /// The auth method.
@@ -45,6 +47,7 @@ pub struct AppRole {
     view: View,
     deps: Deps,
     salt: hmac::Key,
+    known: Known,
     is_tidying: Arc<AtomicBool>,
     /// Where the minute's tidying goes on. Guards a place; one tidying at a time; held to take or put it.
     sweep: Mutex<Sweep>,
@@ -56,7 +59,7 @@ impl Plugin for AppRole {
 
     async fn open(view: View, deps: Deps) -> Result<Self, ApiError> {
         let salt = salt(&view).await?;
-        Ok(Self { view, deps, salt, is_tidying: Arc::default(), sweep: Mutex::default() })
+        Ok(Self { view, deps, salt, known: Known::new(), is_tidying: Arc::default(), sweep: Mutex::default() })
     }
 
     fn endpoints(table: &mut Table<Self>) {
@@ -74,6 +77,10 @@ impl Plugin for AppRole {
         (!role_id.is_empty()).then(|| role_id.to_owned())
     }
 
+    fn invalidate(&self, key: &Key) {
+        self.known.changed(key);
+    }
+
     async fn renew_token(self: Arc<Self>, _: Ctx, token: Arc<TokenInfo>) -> Result<TokenRenewal, ApiError> {
         self.renewal(&token).await
     }
@@ -86,7 +93,7 @@ impl Plugin for AppRole {
 impl AppRole {
     /// The keyed hash under which a role id or accessor is found.
     fn salted(&self, text: &str) -> String {
-        hex::encode(hmac::sign(&self.salt, text.as_bytes()))
+        hex_of(&self.salt, text)
     }
 
     /// Waits until it may change the record at a key of this mount.
@@ -122,6 +129,14 @@ async fn salt(view: &View) -> Result<hmac::Key, ApiError> {
         }
     }
     Err(contended("the salt"))
+}
+
+/// The keyed hash of a text, as 64 hex digits.
+fn hex_of(key: &hmac::Key, text: &str) -> String {
+    let mut digits = [0; 64];
+    // 32 bytes fill 64 digits.
+    let _ = hex::encode_to_slice(hmac::sign(key, text.as_bytes()), &mut digits);
+    String::from_utf8_lossy(&digits).into_owned()
 }
 
 /// A random key for hashes, as text.

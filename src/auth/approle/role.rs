@@ -1,5 +1,7 @@
 //! Roles as they are stored, and how they change: in turn, in one batch with the index of their role id.
 
+use std::sync::Arc;
+
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +11,8 @@ use crate::base::{Secret, Ttl, random};
 use crate::mount::ApiError;
 use crate::storage::Version;
 
-use super::{AppRole, TRIES, contended, fresh_key};
+use super::known::Record;
+use super::{AppRole, TRIES, contended, fresh_key, hex_of};
 
 /// The record of a role.
 #[expect(clippy::struct_field_names, reason = "a role id is called so everywhere")]
@@ -47,6 +50,13 @@ pub(super) struct Role {
     pub(super) period: Ttl,
 }
 
+/// A role, and what each login would compute of it.
+pub(super) struct ReadyRole {
+    pub(super) role: Role,
+    key: hmac::Key,
+    entries: String,
+}
+
 /// Where the index of role ids leads.
 #[derive(Serialize, Deserialize)]
 struct Named {
@@ -73,8 +83,12 @@ impl Role {
 
     /// The hash that stands for a secret id, or for the role's own name, in keys.
     pub(super) fn hash(&self, text: &str) -> String {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, self.hmac_key.expose().as_bytes());
-        hex::encode(hmac::sign(&key, text.as_bytes()))
+        hex_of(&self.key(), text)
+    }
+
+    /// The key of [`Self::hash`].
+    pub(super) fn key(&self) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, self.hmac_key.expose().as_bytes())
     }
 
     /// The blocks logins may come from; empty: anywhere.
@@ -96,16 +110,39 @@ impl Role {
     }
 }
 
+impl ReadyRole {
+    /// Where a secret id lies; see [`AppRole::entry_key`].
+    pub(super) fn entry_key(&self, secret_id: &str) -> String {
+        [self.entries.as_str(), &hex_of(&self.key, secret_id)].concat()
+    }
+}
+
 impl AppRole {
     /// A role by its name, which is in lower case.
     pub(super) async fn role(&self, name: &str) -> Result<Option<(Role, Version)>, ApiError> {
         Ok(self.view.read_versioned(&role_key(name)).await?)
     }
 
-    /// The role a role id belongs to.
-    pub(super) async fn role_by_id(&self, role_id: &str) -> Result<Option<Role>, ApiError> {
-        let Some(found) = self.view.read::<Named>(&self.role_id_key(role_id)).await? else { return Ok(None) };
-        Ok(self.role(&found.name).await?.map(|(role, _)| role))
+    /// The role a role id belongs to, for a login.
+    pub(super) async fn role_by_id(&self, role_id: &str) -> Result<Option<Arc<ReadyRole>>, ApiError> {
+        let index = self.role_id_key(role_id);
+        let key = if let Some(Record::Named(key)) = self.known.get(&index) {
+            key
+        } else {
+            let ticket = self.known.ticket();
+            let Some(found) = self.view.read::<Named>(&index).await? else { return Ok(None) };
+            let key = Arc::from(role_key(&found.name));
+            self.known.fill(ticket, &index, Record::Named(Arc::clone(&key)));
+            key
+        };
+        if let Some(Record::Role(role)) = self.known.get(&key) {
+            return Ok(Some(role));
+        }
+        let ticket = self.known.ticket();
+        let Some(role) = self.view.read::<Role>(&key).await? else { return Ok(None) };
+        let role = Arc::new(ReadyRole { entries: Self::entries_of(&role), key: role.key(), role });
+        self.known.fill(ticket, &key, Record::Role(Arc::clone(&role)));
+        Ok(Some(role))
     }
 
     /// Changes a role, or creates it. `change` is given what is stored and says what shall be, with warnings for the caller;

@@ -44,7 +44,7 @@ pub(super) struct SecretId {
 }
 
 /// A secret id that was read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Entry {
     /// Where it lies; also whose turn its changes take.
     pub(super) key: String,

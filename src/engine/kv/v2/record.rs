@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::base::time::rfc3339_nano;
+use crate::base::time::{rfc3339_nano, stored_time};
 use crate::base::{Ttl, random};
 use crate::mount::ApiError;
 use crate::mount::field::{Int, SignedSeconds};
@@ -29,23 +29,25 @@ pub(super) struct Metadata {
     /// Names its objects in storage.
     pub(super) id: String,
     /// When the key was made.
+    #[serde(with = "stored_time")]
     pub(super) created: DateTime<Utc>,
     /// When its last version was.
+    #[serde(with = "stored_time")]
     pub(super) updated: DateTime<Utc>,
     /// The number of the last version; zero: there was none yet.
     #[serde(default)]
     pub(super) current: u64,
     /// The number of the first version that is kept; zero: nothing was to fall off yet.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_usual")]
     pub(super) oldest: u64,
     /// As in [`Config`]; either is enough.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_usual")]
     pub(super) cas_required: bool,
     /// As in [`Config`]; the larger one counts.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_usual")]
     pub(super) max_versions: u64,
     /// As in [`Config`]; the shorter one counts. Zero: not set.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_usual")]
     pub(super) delete_version_after: Ttl,
     /// What its owner noted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -55,16 +57,17 @@ pub(super) struct Metadata {
     pub(super) versions: BTreeMap<u64, Version>,
 }
 
-/// What is known of a version.
+/// What is known of a version. Short names: each write of a key writes all that are kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Version {
     /// When it was written.
+    #[serde(rename = "c", with = "stored_time")]
     pub(super) created: DateTime<Utc>,
     /// From when on it is deleted; in the future: it will be.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "d", with = "stored_time::option", default, skip_serializing_if = "Option::is_none")]
     pub(super) deletion: Option<DateTime<Utc>>,
     /// Its object is gone for good.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(rename = "x", default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) destroyed: bool,
 }
 
@@ -212,6 +215,10 @@ pub(super) fn delete_version_after(given: SignedSeconds) -> Result<Option<Ttl>, 
 /// 400 that names the field.
 pub(super) fn negative(field: &str) -> ApiError {
     ApiError::invalid(format!("'{field}' cannot be negative"))
+}
+
+fn is_usual<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Versions kept when nobody says how many (spec `kv.md` §4).
