@@ -5,6 +5,7 @@ pub mod ids;
 pub mod path;
 pub mod random;
 pub mod secret;
+pub mod shards;
 pub mod tasks;
 pub mod time;
 pub mod turns;

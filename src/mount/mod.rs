@@ -12,6 +12,7 @@ pub(crate) mod harness;
 pub mod input;
 mod kinds;
 mod message;
+mod meter;
 mod pattern;
 mod plugin;
 mod router;
@@ -25,6 +26,7 @@ pub use message::{
     Alias, Along, Asked, Body, Caller, Creation, Ctx, Grant, GrantType, Origin, Raw, Remote, Renewed, Reply, Request, TokenReply,
     WrapInfo, Writes,
 };
+pub use meter::{Meter, Number, Tally};
 pub use pattern::{Captures, Pattern, is_name};
 pub use plugin::{Deps, Mounted, Opener, Plugin, Registry, TokenRenewal, mounted};
 pub use router::{Mount, RouteTable};

@@ -19,6 +19,7 @@ use crate::token::TokenInfo;
 use super::error::ApiError;
 use super::kinds::{LeaseCtx, LeaseKinds};
 use super::message::{Ctx, Reply};
+use super::meter::Number;
 use super::table::{EndpointSpec, Found, Table};
 use super::{Class, MountEntry};
 
@@ -68,6 +69,22 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// names, or the request says none.
     fn login_name(_path: &str, _data: &Map<String, Value>) -> Option<String> {
         None
+    }
+
+    /// Which role a login is for, so that quotas of that role hold for it. It may read storage. `None`: the method has none,
+    /// or the request names none.
+    fn login_role(
+        self: Arc<Self>,
+        _path: &str,
+        data: &Map<String, Value>,
+    ) -> impl Future<Output = Result<Option<String>, ApiError>> + Send {
+        let role = data.get("role").and_then(Value::as_str).filter(|role| !role.is_empty());
+        std::future::ready(Ok(role.map(str::to_owned)))
+    }
+
+    /// What `sys/metrics` tells of this mount besides its requests. Called for each look at them; it must not wait.
+    fn numbers(&self) -> Vec<Number> {
+        Vec::new()
     }
 
     /// A key of its storage changed.
@@ -124,6 +141,10 @@ pub trait Mounted: fmt::Debug + Send + Sync {
     async fn renew_token(&self, cx: Ctx, token: Arc<TokenInfo>) -> Result<TokenRenewal, ApiError>;
     /// See [`Plugin::login_name`].
     fn login_name(&self, path: &str, data: &Map<String, Value>) -> Option<String>;
+    /// See [`Plugin::login_role`].
+    async fn login_role(&self, path: &str, data: &Map<String, Value>) -> Result<Option<String>, ApiError>;
+    /// See [`Plugin::numbers`].
+    fn numbers(&self) -> Vec<Number>;
     /// A key of its storage changed.
     fn invalidate(&self, key: &Key);
     /// See [`Plugin::tick`].
@@ -261,6 +282,14 @@ impl<P: Plugin> Mounted for Opened<P> {
 
     fn login_name(&self, path: &str, data: &Map<String, Value>) -> Option<String> {
         P::login_name(path, data)
+    }
+
+    async fn login_role(&self, path: &str, data: &Map<String, Value>) -> Result<Option<String>, ApiError> {
+        Arc::clone(&self.plugin).login_role(path, data).await
+    }
+
+    fn numbers(&self) -> Vec<Number> {
+        self.plugin.numbers()
     }
 
     fn invalidate(&self, key: &Key) {
