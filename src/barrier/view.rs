@@ -7,8 +7,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::base::Key;
-use crate::storage::{Batch, Expect, Page, Stored, Version, Write};
+use crate::storage::{Batch, Expect, Page, StorageError, Stored, Version, Write};
 
+use super::tally::Held;
 use super::{Barrier, BarrierError};
 
 /// Everything under a prefix. Keys given to its functions are relative to it.
@@ -169,11 +170,12 @@ impl View {
 pub struct Txn {
     barrier: Arc<Barrier>,
     batch: Batch,
+    pub(super) tallies: Vec<Held>,
 }
 
 impl Txn {
     pub(super) fn new(barrier: Arc<Barrier>) -> Self {
-        Self { barrier, batch: Batch::default() }
+        Self { barrier, batch: Batch::default(), tallies: Vec::new() }
     }
 
     /// Puts a record.
@@ -219,20 +221,35 @@ impl Txn {
     pub fn join(&mut self, other: Self) -> &mut Self {
         self.batch.writes.extend(other.batch.writes);
         self.batch.expects.extend(other.batch.expects);
+        self.tallies.extend(other.tallies);
         self
     }
 
     /// Whether it neither writes nor expects anything.
     pub fn is_empty(&self) -> bool {
-        self.batch.writes.is_empty() && self.batch.expects.is_empty()
+        self.batch.writes.is_empty() && self.batch.expects.is_empty() && self.tallies.is_empty()
     }
 
     /// Makes all of it durable, or none.
-    pub async fn commit(self) -> Result<(), BarrierError> {
+    pub async fn commit(mut self) -> Result<(), BarrierError> {
         if self.is_empty() {
             return Ok(());
         }
-        Ok(self.barrier.storage().commit(self.batch).await?)
+        if self.tallies.is_empty() {
+            return Ok(self.barrier.storage().commit(self.batch).await?);
+        }
+        let mut held = std::mem::take(&mut self.tallies);
+        for stripe in &mut held {
+            stripe.write(&mut self)?;
+        }
+        let result = self.barrier.storage().commit(self.batch).await;
+        match &result {
+            Ok(()) => held.into_iter().for_each(Held::done),
+            Err(StorageError::Conflict(_)) => held.into_iter().for_each(Held::undone),
+            // Whether it happened is found out when it is read again.
+            Err(_) => drop(held),
+        }
+        Ok(result?)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the core tells the edge.
 
 use crate::base::Ttl;
-use crate::mount::{ApiError, ErrorKind, Raw};
+use crate::mount::{ApiError, ErrorKind, Flow, Raw};
 
 use super::envelope::Envelope;
 
@@ -28,6 +28,8 @@ pub enum AnswerBody {
     Envelope(Box<Envelope>),
     /// Bytes of their own type.
     Raw(Raw),
+    /// Bytes that go on coming.
+    Flow(Flow),
 }
 
 /// A failure, as the client is told.
@@ -41,6 +43,8 @@ pub struct Refusal {
     pub data: Option<serde_json::Map<String, serde_json::Value>>,
     /// When to try again.
     pub retry_after: Option<Ttl>,
+    /// Sent as a text, not as JSON.
+    pub is_plain: bool,
 }
 
 impl Answer {
@@ -68,7 +72,13 @@ impl Refusal {
     /// As a client of a login path, or of another, is told.
     pub fn of(error: ApiError, is_login: bool) -> Self {
         let text = error.shown(is_login);
-        Self { kind: error.kind, text: (!text.is_empty()).then_some(text), data: error.data, retry_after: error.retry_after }
+        Self {
+            kind: error.kind,
+            text: (!text.is_empty()).then_some(text),
+            data: error.data,
+            retry_after: error.retry_after,
+            is_plain: error.is_plain,
+        }
     }
 }
 

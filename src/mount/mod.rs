@@ -7,6 +7,7 @@
 mod entry;
 pub mod error;
 pub mod field;
+mod flow;
 #[cfg(test)]
 pub(crate) mod harness;
 pub mod input;
@@ -20,6 +21,7 @@ mod table;
 
 pub use entry::{Class, MountConfig, MountEntry, MountState, TokenTypeRule, UserLockout};
 pub use error::{ApiError, ErrorKind};
+pub use flow::Flow;
 pub use input::{Both, FieldInfo, Input, Named, Nothing, Sent, Whole};
 pub use kinds::{LeaseCtx, LeaseKinds};
 pub use message::{

@@ -74,6 +74,14 @@ impl Plugin for AppRole {
         (!role_id.is_empty()).then(|| role_id.to_owned())
     }
 
+    async fn login_role(self: Arc<Self>, _: &str, data: &Map<String, Value>) -> Result<Option<String>, ApiError> {
+        let role_id = data.get("role_id").and_then(Value::as_str).map(str::trim).unwrap_or_default();
+        if role_id.is_empty() {
+            return Ok(None);
+        }
+        Ok(self.role_by_id(role_id).await?.map(|role| role.name))
+    }
+
     async fn renew_token(self: Arc<Self>, _: Ctx, token: Arc<TokenInfo>) -> Result<TokenRenewal, ApiError> {
         self.renewal(&token).await
     }
