@@ -23,10 +23,11 @@ async fn a_hundred_tasks_never_pass_the_bound_and_what_is_stored_agrees() {
     let storage = Arc::new(MemoryStorage::new());
     let barrier = barrier(&storage).await;
     let number = tally(&barrier).await;
-    let tasks: Vec<_> = (0..100)
+    let tasks = crate::base::Tasks::default();
+    let runs: Vec<_> = (0..100)
         .map(|_| {
             let (barrier, number) = (Arc::clone(&barrier), Arc::clone(&number));
-            tokio::spawn(async move {
+            tasks.spawn(async move {
                 let mut txn = barrier.txn();
                 let within = txn.add_within(&number, 40).unwrap();
                 if within {
@@ -37,7 +38,7 @@ async fn a_hundred_tasks_never_pass_the_bound_and_what_is_stored_agrees() {
         })
         .collect();
     let mut added = 0;
-    for task in tasks {
+    for task in runs {
         added += u64::from(task.await.unwrap());
     }
     assert_eq!((added, number.count()), (40, 40));

@@ -10,5 +10,6 @@ mod lease;
 mod listen;
 mod mounts;
 mod storage;
+mod sys;
 mod tidy;
 mod token;
