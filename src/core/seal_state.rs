@@ -67,13 +67,15 @@ pub struct Initialized {
 impl Core {
     /// A sealed server over this storage.
     pub fn new(storage: Arc<dyn Storage>, settings: Settings, registry: Registry, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let seen: Arc<Seen> = Arc::default();
+        seen.metrics.begin(clock.elapsed());
         Arc::new(Self {
             state: ArcSwapOption::empty(),
             locked: Locked::new(storage),
             settings: Arc::new(settings),
             registry: Arc::new(registry),
             clock,
-            seen: Arc::default(),
+            seen,
             admin: tokio::sync::Mutex::new(()),
             ceremonies: Mutex::default(),
         })

@@ -123,7 +123,7 @@ impl Server {
             return Ok(response);
         };
         if is_audited {
-            self.0.core.note_over_rate(&read::asked(path, Operation::Read, parts)?).await;
+            self.0.core.note_over_rate(&read::asked(path, operation_of(Verb::of(parts)?), parts)?).await;
         }
         let mut response = wire::refused(refusal);
         tell_rate(&mut response, headers);
@@ -178,6 +178,18 @@ impl Server {
         let mut response = wire::bare(StatusCode::NOT_FOUND);
         response.headers_mut().extend(self.0.core.ui_headers().lines());
         response
+    }
+}
+
+/// What a request asks for, as far as its method tells.
+fn operation_of(verb: Verb) -> Operation {
+    match verb {
+        Verb::Write => Operation::Update,
+        Verb::Patch => Operation::Patch,
+        Verb::Delete => Operation::Delete,
+        Verb::List => Operation::List,
+        Verb::Help => Operation::Help,
+        Verb::Get | Verb::Head | Verb::Other => Operation::Read,
     }
 }
 

@@ -7,8 +7,8 @@ mod gather;
 mod histogram;
 mod tell;
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use crate::mount::Mount;
@@ -30,6 +30,8 @@ pub(super) struct Seen {
 /// See the module. Of the process: sealing forgets nothing.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
+    /// When it began, on `Clock::elapsed`.
+    began: OnceLock<Duration>,
     requests: Histogram,
     logins: Histogram,
     refused_by_rate: AtomicU64,
@@ -39,6 +41,11 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
+    /// Counts are since `now`.
+    pub(super) fn begin(&self, now: Duration) {
+        let _only = self.began.set(now);
+    }
+
     /// A request ended.
     pub(super) fn record(&self, mount: Option<&Mount>, operation: Operation, is_login: bool, failed: bool, took: Duration) {
         let all = if is_login { &self.logins } else { &self.requests };

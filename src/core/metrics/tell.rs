@@ -61,7 +61,8 @@ impl Metrics {
         let samples = self.gather(settings, flights, active).await;
         Ok(match format {
             Format::Json => {
-                let page = json(&samples, telemetry, clock);
+                let since = clock.elapsed().saturating_sub(self.began.get().copied().unwrap_or_default());
+                let page = json(&samples, telemetry, clock, since);
                 Raw { content_type: "application/json", bytes: serde_json::to_vec(&page).map_err(ApiError::internal)? }
             }
             Format::Prometheus => {
@@ -90,9 +91,9 @@ fn fresh(samples: Vec<Sample>, told: &mut Told, now: Duration, retention: Durati
     kept
 }
 
-fn json(samples: &[Sample], telemetry: &Telemetry, clock: &Arc<dyn Clock>) -> Value {
+fn json(samples: &[Sample], telemetry: &Telemetry, clock: &Arc<dyn Clock>, since: Duration) -> Value {
     let (mut gauges, mut counters, mut summaries) = (Vec::new(), Vec::new(), Vec::new());
-    let seconds = clock.elapsed().as_secs_f64().max(1.0);
+    let seconds = since.as_secs_f64().max(1.0);
     let host = if telemetry.disable_hostname { String::new() } else { format!("{}.", crate::core::sys::host_info::hostname()) };
     for sample in samples {
         let labels: Map<String, Value> = sample.labels.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
@@ -100,7 +101,7 @@ fn json(samples: &[Sample], telemetry: &Telemetry, clock: &Arc<dyn Clock>) -> Va
         match &sample.worth {
             Worth::Gauge(value) => gauges.push(json!({ "Name": name(&host), "Value": value, "Labels": labels })),
             Worth::Counter(value) => counters.push(json!({
-                "Name": name(""), "Count": value, "Rate": value / seconds, "Sum": value, "Min": 1, "Max": 1, "Mean": 1,
+                "Name": name(""), "Count": whole(*value), "Rate": value / seconds, "Sum": value, "Min": 1, "Max": 1, "Mean": 1,
                 "Stddev": 0, "Labels": labels,
             })),
             Worth::Summary { count, sum, quantiles } => {
@@ -108,7 +109,8 @@ fn json(samples: &[Sample], telemetry: &Telemetry, clock: &Arc<dyn Clock>) -> Va
                 let mean = if *count == 0 { 0.0 } else { sum / float(*count) };
                 let mut told = Map::new();
                 told.insert("Name".to_owned(), json!(name("")));
-                for (key, value) in [("Count", float(*count)), ("Rate", sum / seconds), ("Sum", *sum), ("Mean", mean)] {
+                told.insert("Count".to_owned(), json!(count));
+                for (key, value) in [("Rate", sum / seconds), ("Sum", *sum), ("Mean", mean)] {
                     told.insert(key.to_owned(), json!(value));
                 }
                 for (key, value) in [("P50", of(0.5)), ("P90", of(0.9)), ("P99", of(0.99))] {
@@ -126,6 +128,11 @@ fn json(samples: &[Sample], telemetry: &Telemetry, clock: &Arc<dyn Clock>) -> Va
         "Counters": counters,
         "Samples": summaries,
     })
+}
+
+/// Clients read counts as integers.
+fn whole(value: f64) -> u64 {
+    format!("{value:.0}").parse().unwrap_or_default()
 }
 
 /// One block a name, as the format wants it.
