@@ -7,6 +7,7 @@
 mod bus;
 mod kept;
 mod keyring;
+mod tally;
 mod view;
 
 use std::fmt;
@@ -24,6 +25,7 @@ use keyring::{Keyring, Nonces};
 pub use bus::Subscriber;
 pub use kept::{Kept, NotKept};
 pub use keyring::{KeyStatus, RootKey, RotationConfig};
+pub use tally::Tally;
 pub use view::{Txn, View};
 
 /// Why the barrier did not do as asked.
@@ -47,6 +49,9 @@ pub enum BarrierError {
     /// There is no keyring in storage.
     #[error("the barrier is not initialized")]
     NotInitialized,
+    /// More batches change one number at once than storage takes.
+    #[error("too many changes of one number at once")]
+    Busy,
     /// Storage refused.
     #[error(transparent)]
     Storage(#[from] StorageError),

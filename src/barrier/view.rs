@@ -7,9 +7,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::base::Key;
-use crate::storage::{Batch, Expect, Page, Stored, Version, Write};
+use crate::storage::{Batch, Expect, Page, StorageError, Stored, Version, Write};
 
 use super::keyring::Nonces;
+use super::tally::Held;
 use super::{Barrier, BarrierError};
 
 /// Everything under a prefix. Keys given to its functions are relative to it.
@@ -175,11 +176,12 @@ pub struct Txn {
     barrier: Arc<Barrier>,
     batch: Batch,
     nonces: Nonces,
+    pub(super) tallies: Vec<Held>,
 }
 
 impl Txn {
     pub(super) fn new(barrier: Arc<Barrier>) -> Self {
-        Self { barrier, batch: Batch::default(), nonces: Nonces::default() }
+        Self { barrier, batch: Batch::default(), nonces: Nonces::default(), tallies: Vec::new() }
     }
 
     /// Puts a record.
@@ -225,12 +227,13 @@ impl Txn {
     pub fn join(&mut self, other: Self) -> &mut Self {
         self.batch.writes.extend(other.batch.writes);
         self.batch.expects.extend(other.batch.expects);
+        self.tallies.extend(other.tallies);
         self
     }
 
     /// Whether it neither writes nor expects anything.
     pub fn is_empty(&self) -> bool {
-        self.batch.writes.is_empty() && self.batch.expects.is_empty()
+        self.batch.writes.is_empty() && self.batch.expects.is_empty() && self.tallies.is_empty()
     }
 
     pub(super) fn writes(&self) -> &[Write] {
@@ -238,11 +241,25 @@ impl Txn {
     }
 
     /// Makes all of it durable, or none.
-    pub async fn commit(self) -> Result<(), BarrierError> {
+    pub async fn commit(mut self) -> Result<(), BarrierError> {
         if self.is_empty() {
             return Ok(());
         }
-        Ok(self.barrier.storage().commit(self.batch).await?)
+        if self.tallies.is_empty() {
+            return Ok(self.barrier.storage().commit(self.batch).await?);
+        }
+        let mut held = std::mem::take(&mut self.tallies);
+        for stripe in &mut held {
+            stripe.write(&mut self)?;
+        }
+        let result = self.barrier.storage().commit(self.batch).await;
+        match &result {
+            Ok(()) => held.into_iter().for_each(Held::done),
+            Err(StorageError::Conflict(_)) => held.into_iter().for_each(Held::undone),
+            // Whether it happened is found out when it is read again.
+            Err(_) => drop(held),
+        }
+        Ok(result?)
     }
 }
 

@@ -6,6 +6,7 @@ pub mod json;
 pub mod path;
 pub mod random;
 pub mod secret;
+pub mod shards;
 pub mod tasks;
 pub mod time;
 pub mod turns;

@@ -63,6 +63,12 @@ impl ResponseHeaders {
         Ok(())
     }
 
+    /// The names of all headers, in lower case.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let special = self.special.iter().flat_map(|(_, group)| group);
+        self.default.iter().chain(special).map(|(name, _)| name.as_str())
+    }
+
     /// Puts the headers for `status` on a reply. What the reply already says stays, except where the operator set the same
     /// header.
     pub fn apply(&self, status: StatusCode, headers: &mut HeaderMap) {

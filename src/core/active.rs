@@ -16,9 +16,12 @@ use crate::mount::{ApiError, Deps, MountEntry, Registry, RouteTable, Shared};
 use crate::policy::PolicyStore;
 use crate::token::{TokenRecords, TokenStore};
 
+use super::Seen;
 use super::audited::AuditedHeaders;
+use super::browser::Browser;
 use super::lockout::Lockouts;
 use super::mounts::MountTable;
+use super::quota::Quotas;
 use super::revoker::CoreRevoker;
 use super::settings::Settings;
 use super::sys::cluster::Cluster;
@@ -37,6 +40,10 @@ pub struct Active {
     pub(super) audited_headers: AuditedHeaders,
     pub(super) cluster: Cluster,
     pub(super) lockouts: Lockouts,
+    pub(super) quotas: Arc<Quotas>,
+    pub(super) browser: Browser,
+    /// Of the process.
+    pub(super) seen: Arc<Seen>,
     pub(super) key_watch: keys::Watch,
     pub(super) settings: Arc<Settings>,
     pub(super) registry: Arc<Registry>,
@@ -70,12 +77,13 @@ pub(super) struct Parts {
     pub(super) settings: Arc<Settings>,
     pub(super) registry: Arc<Registry>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) seen: Arc<Seen>,
 }
 
 impl Active {
     /// Reads what there is: policies, mounts, audit devices. Nothing runs yet.
     pub(super) async fn open(parts: Parts) -> Result<Arc<Self>, ApiError> {
-        let Parts { barrier, settings, registry, clock } = parts;
+        let Parts { barrier, settings, registry, clock, seen } = parts;
         let tasks = Tasks::default();
         let policies = PolicyStore::open(&barrier).await?;
         let records = TokenRecords::open(&barrier, Arc::clone(&clock)).await.map_err(ApiError::internal)?;
@@ -84,6 +92,9 @@ impl Active {
         let entities = EntityStore::open(&barrier, Arc::clone(&clock));
         let audit = Arc::new(Broker::new(Arc::clone(&clock)));
         let audited_headers = AuditedHeaders::open(&barrier).await?;
+        let quotas = Quotas::open(&barrier, Arc::clone(&seen)).await?;
+        leases.obey(Arc::clone(&quotas) as _);
+        let browser = Browser::open(&barrier).await?;
         let cluster = Cluster::open(&barrier, settings.cluster_name.as_deref()).await?;
         let active = Arc::new(Self {
             mounts: MountTable::new(&barrier),
@@ -96,6 +107,9 @@ impl Active {
             audited_headers,
             cluster,
             lockouts: Lockouts::default(),
+            quotas,
+            browser,
+            seen,
             key_watch: keys::Watch::default(),
             settings,
             registry,
@@ -137,6 +151,12 @@ impl Active {
             }
         });
         super::mounts::resume(self);
+        let again = Arc::clone(self);
+        self.tasks.spawn(async move {
+            if let Err(error) = again.resume_recounts().await {
+                tracing::warn!(error = %error, "leases under quotas are counted again at the next unsealing");
+            }
+        });
     }
 
     /// Ends what [`Active::start`] started, and waits for requests under way; then nothing of it can be read any more.
@@ -177,6 +197,7 @@ impl Active {
 
     async fn tick(&self) {
         keys::watch(self).await;
+        self.quotas.mend().await;
         let ids: Vec<_> = self.routes.load().mounts().map(|mount| mount.entry.id.clone()).collect();
         for id in ids {
             // Held for its own turn only: a mount that goes is not held up by another one's.

@@ -1,7 +1,7 @@
 //! What the core tells the edge.
 
 use crate::base::Ttl;
-use crate::mount::{ApiError, ErrorKind, Raw};
+use crate::mount::{ApiError, ErrorKind, Flow, Raw};
 
 use super::envelope::Envelope;
 
@@ -28,6 +28,8 @@ pub enum AnswerBody {
     Envelope(Box<Envelope>),
     /// Bytes of their own type.
     Raw(Raw),
+    /// Bytes that go on coming.
+    Flow(Flow),
 }
 
 /// A failure, as the client is told.
@@ -43,6 +45,8 @@ pub struct Refusal {
     pub data: Option<serde_json::Map<String, serde_json::Value>>,
     /// When to try again.
     pub retry_after: Option<Ttl>,
+    /// Sent as a text, not as JSON.
+    pub is_plain: bool,
 }
 
 impl Answer {
@@ -76,6 +80,7 @@ impl Refusal {
             advice: error.advice,
             data: error.data,
             retry_after: error.retry_after,
+            is_plain: error.is_plain,
         }
     }
 }

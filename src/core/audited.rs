@@ -104,7 +104,7 @@ impl Facts<'_> {
         let made = settled.login.as_ref().map(of_made);
         let decoded;
         match &settled.body {
-            SettledBody::Nothing => {}
+            SettledBody::Nothing | SettledBody::Flow(_) => {}
             SettledBody::Raw(raw) => {
                 // An unwrapped reply is shown as what it is (spec §6).
                 decoded = serde_json::from_slice::<Map<String, Value>>(&raw.bytes).ok();

@@ -38,6 +38,7 @@ pub(super) async fn make(
     new.period = grant.period;
     new.renewable = grant.renewable && !ttl.is_zero();
     new.bound_cidrs.clone_from(&grant.bound_cidrs);
+    new.login_role.clone_from(&grant.role);
     let is_login = matches!(grant.origin, Origin::Login);
     let mut entity_created = false;
     if let Some(alias) = &grant.alias {

@@ -103,15 +103,19 @@ impl Routed {
 
     /// Runs it within `limit`, and says in one place what the log and the client are told of a failure.
     async fn answer(self, limit: Ttl) -> Outcome {
-        let (clock, asked) = (Arc::clone(&self.active.clock), Arc::clone(&self.asked));
+        let (active, asked, mount) = (Arc::clone(&self.active), Arc::clone(&self.asked), self.mount.clone());
         let is_login = self.flags.is_login;
+        let began = active.clock.elapsed();
+        let _flight = active.seen.flights.enter(&asked, began);
         // A panic would take the connection along, with HTTP/2 all its streams.
         let work = AssertUnwindSafe(self.run()).catch_unwind();
-        let outcome = match timeout(&*clock, limit.to_duration(), work).await {
+        let outcome = match timeout(&*active.clock, limit.to_duration(), work).await {
             Some(Ok(outcome)) => outcome,
             Some(Err(_)) => Err(ApiError::internal("the request panicked")),
             None => Err(ApiError::fault("context deadline exceeded")),
         };
+        let took = active.clock.elapsed().saturating_sub(began);
+        active.seen.metrics.record(mount.as_deref(), asked.operation, is_login, outcome.is_err(), took);
         outcome.map_err(|error| {
             if let Some(cause) = &error.cause {
                 tracing::error!(request.id = %asked.id, request.path = %asked.path, error = cause, "a request failed: {cause}");
@@ -302,7 +306,11 @@ impl Audited {
             (Some(mount), Some(found)) => {
                 let mount = Arc::clone(mount);
                 let cx = routed.cx(&mount, authorized.caller.clone(), authorized.operation);
-                if routed.flags.is_login {
+                if routed.flags.issues
+                    && let Err(error) = routed.active.leases.check_room(routed.asked.path.as_str())
+                {
+                    Err(error.into())
+                } else if routed.flags.is_login {
                     Box::pin(login(&routed.active, &mount, cx, found, data)).await
                 } else {
                     mount.plugin.handle(cx, found, data).await
@@ -368,6 +376,25 @@ fn is_write(operation: Operation) -> bool {
 
 /// A login, of somebody who is not locked out.
 async fn login(active: &Active, mount: &Mount, cx: Ctx, found: Found, data: Map<String, Value>) -> Result<Reply, ApiError> {
+    if !active.quotas.asks_for_role(cx.asked.path.as_str()) {
+        return judged_login(active, mount, cx, found, data).await;
+    }
+    // Who names no role that there is fails anyway.
+    let role = mount.plugin.login_role(cx.rest(), &data).await.unwrap_or_default();
+    let mut reply = judged_login(active, mount, cx, found, data).await?;
+    if let Body::Login(grant) = &mut reply.body {
+        grant.role = role;
+    }
+    Ok(reply)
+}
+
+async fn judged_login(
+    active: &Active,
+    mount: &Mount,
+    cx: Ctx,
+    found: Found,
+    data: Map<String, Value>,
+) -> Result<Reply, ApiError> {
     let rule = active.settings.lockout_of(&mount.entry);
     let name = rule.and_then(|rule| Some((rule, mount.plugin.login_name(cx.rest(), &data)?)));
     let Some((rule, name)) = name else { return mount.plugin.handle(cx, found, data).await };

@@ -61,6 +61,13 @@ impl Lockouts {
         self.users().remove(&(mount.clone(), name.to_owned()));
     }
 
+    /// Who is locked out now.
+    pub(super) fn locked(&self, now: Timestamp) -> Vec<(MountId, String)> {
+        let users = self.users();
+        let locked = users.iter().filter(|(_, failures)| failures.locked_until.is_some_and(|until| now < until));
+        locked.map(|(user, _)| user.clone()).collect()
+    }
+
     fn users(&self) -> MutexGuard<'_, HashMap<User, Failures>> {
         self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -20,8 +20,10 @@ pub use crate::seal::InitInput;
 
 use super::Active;
 use super::access::of_token;
-use super::answer::Refusal;
+use super::answer::{Answer, AnswerBody, Outcome, Refusal};
 use super::audited::Facts;
+use super::browser::{Cors, UiHeaders};
+use super::metrics::Format;
 use super::seal_state::{Core, CoreError};
 
 /// What the server is.
@@ -238,6 +240,28 @@ impl Core {
             performance_standby: false,
             performance_standby_last_remote_wal: 0,
         }
+    }
+}
+
+/// What is told without asking who asks, where the listener says so.
+impl Core {
+    /// `sys/metrics` in the form that the query or the `Accept` header names.
+    pub async fn metrics(&self, query: &str, accept: &str) -> Outcome {
+        let unknown = |name| ApiError::invalid(format!("metric response format \"{name}\" unknown")).plain();
+        let format = Format::of(query, accept).map_err(unknown)?;
+        let active = self.active();
+        let told = self.seen.metrics.tell(format, self.settings(), &self.seen.flights, self.clock(), active.as_ref());
+        Ok(Answer::new(AnswerBody::Raw(told.await?)))
+    }
+
+    /// Which web pages of other origins may ask; `None` while nobody is told anything.
+    pub fn cors(&self) -> Option<Arc<Cors>> {
+        self.state().as_ref()?.browser.cors()
+    }
+
+    /// Headers of replies below `/ui/`.
+    pub fn ui_headers(&self) -> UiHeaders {
+        self.state().as_ref().map(|active| UiHeaders::clone(&active.browser.headers())).unwrap_or_default()
     }
 }
 

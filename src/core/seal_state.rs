@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwapOption, Guard};
 
 use crate::barrier::{Barrier, BarrierError, Locked, RootKey};
 use crate::base::{Clock, Secret, Ttl};
@@ -15,10 +15,10 @@ use crate::seal::{
 use crate::storage::Storage;
 use crate::token::NewToken;
 
-use super::Active;
 use super::active::Parts;
 use super::answer::{Outcome, Refusal};
 use super::settings::Settings;
+use super::{Active, Seen};
 
 /// The server without its edge.
 pub struct Core {
@@ -28,6 +28,8 @@ pub struct Core {
     settings: Arc<Settings>,
     registry: Arc<Registry>,
     clock: Arc<dyn Clock>,
+    /// What requests were seen, sealed or not.
+    pub(super) seen: Arc<Seen>,
     /// One of initialising, unsealing, sealing at a time; held across their storage calls, never taken by requests.
     pub(super) admin: tokio::sync::Mutex<()>,
     /// Shares that were sent so far. Guards a few texts; operators wait for each other; held for an arithmetic of microseconds.
@@ -65,12 +67,15 @@ pub struct Initialized {
 impl Core {
     /// A sealed server over this storage.
     pub fn new(storage: Arc<dyn Storage>, settings: Settings, registry: Registry, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let seen: Arc<Seen> = Arc::default();
+        seen.metrics.begin(clock.elapsed());
         Arc::new(Self {
             state: ArcSwapOption::empty(),
             locked: Locked::new(storage),
             settings: Arc::new(settings),
             registry: Arc::new(registry),
             clock,
+            seen,
             admin: tokio::sync::Mutex::new(()),
             ceremonies: Mutex::default(),
         })
@@ -79,6 +84,11 @@ impl Core {
     /// What holds while unsealed.
     pub fn active(&self) -> Option<Arc<Active>> {
         self.state.load_full()
+    }
+
+    /// The same for a look at it only.
+    pub(super) fn state(&self) -> Guard<Option<Arc<Active>>> {
+        self.state.load()
     }
 
     /// Answers a request within `limit`.
@@ -218,6 +228,7 @@ impl Core {
             settings: Arc::clone(&self.settings),
             registry: Arc::clone(&self.registry),
             clock: Arc::clone(&self.clock),
+            seen: Arc::clone(&self.seen),
         };
         Ok(Active::open(parts).await?)
     }

@@ -1,11 +1,12 @@
 //! What the composition root tells the core, once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::Ttl;
 use crate::base::version::API_LEVEL;
-use crate::config::LockoutConfig;
+use crate::config::log::Log;
+use crate::config::{LockoutConfig, Telemetry};
 use crate::lease::Limits;
 use crate::mount::MountConfig;
 
@@ -30,6 +31,12 @@ pub struct Settings {
     pub sanitized: Arc<serde_json::Value>,
     /// Regions and such of the environment, for plugins.
     pub environment: Arc<BTreeMap<String, String>>,
+    /// What `sys/metrics` tells, and how.
+    pub telemetry: Telemetry,
+    /// The log of the process, for those who follow or tune it.
+    pub log: Option<Log>,
+    /// Names of the headers listeners add to replies, in lower case.
+    pub response_headers: Arc<BTreeSet<String>>,
 }
 
 impl Default for Settings {
@@ -44,11 +51,19 @@ impl Default for Settings {
             lockout: LockoutConfig::default(),
             sanitized: Arc::default(),
             environment: Arc::default(),
+            telemetry: Telemetry::default(),
+            log: None,
+            response_headers: Arc::default(),
         }
     }
 }
 
 impl Settings {
+    /// Whether a listener adds a header of this name, in lower case, to its replies.
+    pub(super) fn is_response_header(&self, name: &str) -> bool {
+        self.response_headers.contains(name)
+    }
+
     /// How long things may live on a mount: its own settings, else the server's.
     pub fn limits(&self, config: &MountConfig) -> Limits {
         Limits {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::barrier::Txn;
 use crate::base::{LeaseId, Secret, TokenKey, Ttl};
 use crate::lease::{Activation, Issued, LeaseError, When};
-use crate::mount::{ApiError, Asked, Body, Caller, Grant, Mount, Raw, Reply, WrapInfo};
+use crate::mount::{ApiError, Asked, Body, Caller, Flow, Grant, Mount, Raw, Reply, WrapInfo};
 use crate::token::{TokenInfo, TokenKind};
 
 use super::answer::{Answer, AnswerBody};
@@ -54,6 +54,7 @@ pub(super) enum SettledBody {
     Nothing,
     Envelope(Box<Envelope>),
     Raw(Raw),
+    Flow(Flow),
 }
 
 /// What is tried until its batch is committed.
@@ -65,13 +66,14 @@ enum Draft {
 
 impl Scene<'_> {
     pub(super) async fn settle(&self, reply: Reply) -> Result<Settled, ApiError> {
-        let Reply { body, warnings, wrap_ttl, is_accepted, is_missing } = reply;
+        let Reply { body, warnings, wrap_ttl, is_accepted, is_missing, lists_no_warnings } = reply;
         let mut envelope = Envelope { request_id: Some(self.asked.id.clone()), is_top: self.is_top, ..Envelope::default() };
-        envelope.warnings = warnings;
+        (envelope.warnings, envelope.lists_no_warnings) = (warnings, lists_no_warnings);
         let mut is_kept = false;
         let draft = match body {
             Body::Empty => return Ok(Settled::nothing(is_accepted)),
             Body::Raw(raw) => return Ok(Settled::raw(raw, is_accepted, is_missing)),
+            Body::Flow(flow) => return Ok(Settled { body: SettledBody::Flow(flow), ..Settled::nothing(is_accepted) }),
             Body::Null => Draft::Ready,
             Body::Data(data) => {
                 envelope.data = Data::Object(data);
@@ -260,6 +262,7 @@ impl Settled {
             SettledBody::Nothing => AnswerBody::Nothing,
             SettledBody::Envelope(envelope) => AnswerBody::Envelope(envelope),
             SettledBody::Raw(raw) => AnswerBody::Raw(raw),
+            SettledBody::Flow(flow) => AnswerBody::Flow(flow),
         };
         Answer { body, is_accepted: self.is_accepted, is_missing: self.is_missing }
     }

@@ -2,6 +2,7 @@
 
 pub mod app;
 mod connection;
+mod cors;
 mod direct;
 mod form;
 pub mod json;

@@ -273,7 +273,7 @@ fn check_mfa(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn remote(parts: &Parts) -> Remote {
+pub(super) fn remote(parts: &Parts) -> Remote {
     let peer = ConnectInfo::of(&parts.extensions).map_or(Peer::Unix, |info| info.peer);
     Remote { ip: peer.ip(), port: peer.port() }
 }

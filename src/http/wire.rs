@@ -1,7 +1,10 @@
 //! Answers to bytes. Here is the one table from kinds of failure to status codes (spec `http-api.md` §5).
 
+use std::convert::Infallible;
+
 use axum::body::Body;
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
@@ -9,7 +12,7 @@ use serde::ser::{SerializeMap as _, Serializer as _};
 use serde_json::{Map, Value};
 
 use crate::core::{Answer, AnswerBody, HtmlSafe, Outcome, Refusal};
-use crate::mount::ErrorKind;
+use crate::mount::{ErrorKind, Flow};
 
 /// What every kind of failure is on the wire.
 pub(super) fn status(kind: ErrorKind) -> StatusCode {
@@ -46,14 +49,25 @@ fn answered(answer: Answer) -> Response<Body> {
     match answer.body {
         AnswerBody::Nothing => json_bytes(status, Bytes::new()),
         AnswerBody::Envelope(envelope) => json_bytes(status, envelope.to_json().into()),
+        AnswerBody::Flow(flow) => flowing(flow),
         AnswerBody::Raw(raw) => reply(status, HeaderValue::from_static(raw.content_type), raw.bytes.into()),
     }
 }
 
+fn flowing(flow: Flow) -> Response<Body> {
+    let content_type = HeaderValue::from_static(flow.content_type());
+    let mut response = Response::new(Body::from_stream(flow.into_pieces().map(Ok::<_, Infallible>)));
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CONTENT_TYPE, content_type);
+    response
+}
+
 /// A failure.
 pub(super) fn refused(refusal: Refusal) -> Response<Body> {
-    let Refusal { kind, text, advice, data, retry_after } = refusal;
+    let Refusal { kind, text, advice, data, retry_after, is_plain } = refusal;
     let mut response = match (text, data) {
+        (Some(text), _) if is_plain => reply(status(kind), HeaderValue::from_static("text/plain; charset=utf-8"), text.into()),
         (None, None) => bare(status(kind)),
         (text, data) => {
             let texts: Vec<&str> = text.iter().chain(&advice).map(String::as_str).collect();

@@ -99,7 +99,7 @@ impl Leases {
     /// # Errors
     /// [`LeaseError::OwnerEnded`] when the token has ended, [`LeaseError::LastUse`] on its last use.
     pub async fn begin<L: Leased>(&self, what: L) -> Result<Pending<L>, LeaseError> {
-        let lease = self.fresh(&what, Terms::default())?;
+        let mut lease = self.fresh(&what, Terms::default())?;
         let manager = &self.manager;
         manager.take_in_hand(&lease.id);
         let hand =
@@ -107,6 +107,7 @@ impl Leases {
         let mut owner = self.owner.clone();
         for _ in 0..TRIES {
             let mut txn = manager.view.txn();
+            lease.quota = manager.admit(&mut txn, &lease.path, None)?;
             manager.insert(&mut txn, &lease)?;
             manager.expect_owner(&mut txn, &owner);
             match txn.commit().await {
@@ -192,6 +193,7 @@ impl Leases {
             failing: None,
             due: end,
             looks: 0,
+            quota: None,
             left: None,
         })
     }
@@ -260,8 +262,12 @@ impl LeaseManager {
         (lease.issued, lease.end, lease.due) = (now, end, end);
         (lease.state, lease.intent, lease.left) = (State::Active, false, Some(self.left_now()));
         match &issued.body {
-            Body::Fulfilled(_, version) => self.replace(txn, &issued.lease, *version, &lease)?,
+            Body::Fulfilled(_, version) => {
+                self.count_late(txn, &mut lease)?;
+                self.replace(txn, &issued.lease, *version, &lease)?;
+            }
             Body::Lent(_) => {
+                lease.quota = self.admit(txn, &lease.path, None)?;
                 self.insert(txn, &lease)?;
                 self.expect_owner(txn, &issued.owner);
             }
@@ -288,6 +294,7 @@ impl LeaseManager {
                 self.replace(&mut txn, &old, version, &lease)?;
             } else {
                 txn.expect_absent(&self.view, &due::id(id));
+                self.count_again(&mut txn, &lease)?;
                 self.insert(&mut txn, &lease)?;
             }
             match txn.commit().await {

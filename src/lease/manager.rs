@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -15,6 +15,7 @@ use crate::base::{ApiPath, Clock, LeaseId, MountId, Tasks, Timestamp, Ttl, rando
 use crate::storage::{Page, Version};
 
 use super::lane::Lanes;
+use super::quota::LeaseQuotas;
 use super::reaper::Reach;
 use super::ttl::{self, Wish};
 use super::{Lease, LeaseError, Leases, Left, Limits, Owner, Owners, State, Terms, due};
@@ -30,6 +31,8 @@ pub struct LeaseManager {
     pub(super) turns: Arc<Turns>,
     /// Intents whose issuer has not let go of them. Guards a set of ids, as many as issues are under way; held for a look-up.
     in_hand: Mutex<HashSet<LeaseId>>,
+    /// How many there may be, once core has said so.
+    pub(super) quotas: OnceLock<Arc<dyn LeaseQuotas>>,
     /// How the outside is reached, once the reaper runs.
     pub(super) reach: ArcSwapOption<Reach>,
     /// Places for attempts out of the queues of all lanes.
@@ -71,6 +74,7 @@ impl LeaseManager {
             lanes,
             turns: Turns::new(),
             in_hand: Mutex::default(),
+            quotas: OnceLock::new(),
             reach: ArcSwapOption::empty(),
             places: Arc::new(Semaphore::new(PLACES)),
             waited_places: Arc::new(Semaphore::new(WAITED_PLACES)),
@@ -283,7 +287,8 @@ impl LeaseManager {
     }
 
     /// Removes record and keys of `lease`, which is expected at `version`.
-    pub(super) fn remove(&self, txn: &mut Txn, lease: &Lease, version: Version) {
+    pub(super) fn remove(&self, txn: &mut Txn, lease: &Lease, version: Version) -> Result<(), BarrierError> {
+        self.discount(txn, lease.quota.as_deref())?;
         let suffix = lease.id.suffix();
         txn.expect_at(&self.view, &due::id(&lease.id), version);
         txn.delete(&self.view, &due::id(&lease.id));
@@ -300,6 +305,7 @@ impl LeaseManager {
         if lease.failing.is_some() {
             txn.delete(&self.view, &due::failing(&lease.mount, suffix));
         }
+        Ok(())
     }
 
     /// This moment, as stored with what an issuer lets go of.

@@ -21,6 +21,7 @@ mod issue;
 mod job;
 mod lane;
 mod manager;
+mod quota;
 mod reaper;
 mod report;
 mod rest;
@@ -32,6 +33,7 @@ pub mod ttl;
 mod worker;
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -41,6 +43,7 @@ use crate::base::{LeaseId, MountId, Timestamp, TokenKey, Ttl};
 
 pub use issue::{Activation, Issued, Leases, Owner, Owners, Pending};
 pub use manager::{Irrevocable, LeaseManager};
+pub use quota::{Counting, LeaseQuotas, Room};
 pub use reaper::{RevokeError, Revoked, Revoker};
 pub use report::{Failure, LaneReport};
 pub use revoke::{How, When};
@@ -117,6 +120,9 @@ pub struct Lease {
     /// How often it was looked for in vain while that proved nothing.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) looks: u32,
+    /// The rule it counts under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) quota: Option<Arc<str>>,
     /// When its issuer let go of it, on the clock that only runs forward.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) left: Option<Left>,
@@ -210,6 +216,9 @@ pub enum LeaseError {
     /// Revoked while it was being issued; what was created is being ended.
     #[error("the lease was revoked while it was issued")]
     Revoked,
+    /// There are as many as a quota allows.
+    #[error("request path \"{0}\": lease count quota exceeded")]
+    Quota(String),
     /// What the outside said when it refused to let go. The lease stays due.
     #[error("{0}")]
     Refused(String),

@@ -175,7 +175,7 @@ impl LeaseManager {
         for _ in 0..TRIES {
             let Some((lease, version)) = self.read(id).await? else { return Ok(()) };
             let mut txn = self.view.txn();
-            self.remove(&mut txn, &lease, version);
+            self.remove(&mut txn, &lease, version)?;
             match txn.commit().await {
                 Err(error) if error.is_conflict() => {}
                 result => return Ok(result?),

@@ -111,7 +111,7 @@ impl LeaseManager {
                 Taken::ToEnd(Box::new(next))
             }
             Look::Remove(lease, version) => {
-                self.remove(txn, &lease, version);
+                self.remove(txn, &lease, version)?;
                 Taken::Ended
             }
             Look::Stray(id, version) => {

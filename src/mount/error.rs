@@ -54,6 +54,8 @@ pub struct ApiError {
     pub cause: Option<String>,
     /// What the audit log says instead of the text.
     pub audited: Option<&'static str>,
+    /// Sent as a text, not as JSON.
+    pub is_plain: bool,
     /// A login failed over what was presented: counts towards locking the user out (spec `00-conventions.md`).
     pub is_bad_credentials: bool,
 }
@@ -70,6 +72,7 @@ impl ApiError {
             retry_after: None,
             cause: None,
             audited: None,
+            is_plain: false,
             is_bad_credentials: false,
         }
     }
@@ -148,6 +151,13 @@ impl ApiError {
         self
     }
 
+    /// The same, sent as a text of its own instead of JSON.
+    #[must_use]
+    pub fn plain(mut self) -> Self {
+        self.is_plain = true;
+        self
+    }
+
     /// The same with data beside the text.
     #[must_use]
     pub fn with_data(mut self, data: Map<String, Value>) -> Self {
@@ -213,6 +223,7 @@ impl From<LeaseError> for ApiError {
         match error {
             LeaseError::Barrier(error) => error.into(),
             LeaseError::OwnerEnded => Self::denied(),
+            LeaseError::Quota(_) => Self::new(ErrorKind::Limited, error.to_string()),
             LeaseError::Unreadable(_) | LeaseError::Contended => Self::internal(error),
             LeaseError::Stopping => Self::sealed(),
             error => Self::invalid(error.to_string()),

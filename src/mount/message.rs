@@ -18,6 +18,7 @@ use crate::token::{BoundCidr, TokenInfo};
 
 use super::MountEntry;
 use super::error::ApiError;
+use super::flow::Flow;
 
 /// A request, as the edge read it.
 #[derive(Debug)]
@@ -187,6 +188,8 @@ pub struct Reply {
     pub is_accepted: bool,
     /// There is nothing, and the body says more about it: 404 with the body.
     pub is_missing: bool,
+    /// An empty list of warnings is written as such, not as `null`.
+    pub lists_no_warnings: bool,
 }
 
 /// See [`Reply`].
@@ -212,6 +215,8 @@ pub enum Body {
     Token(Box<TokenReply>),
     /// Not an envelope.
     Raw(Raw),
+    /// Bytes that go on coming.
+    Flow(Flow),
     /// A wrapping token made by the endpoint itself, as `wrap_info`.
     Wrapped(Box<WrapInfo>),
 }
@@ -267,7 +272,7 @@ pub struct Raw {
 impl Reply {
     /// Of a body.
     pub fn new(body: Body) -> Self {
-        Self { body, warnings: Vec::new(), wrap_ttl: None, is_accepted: false, is_missing: false }
+        Self { body, warnings: Vec::new(), wrap_ttl: None, is_accepted: false, is_missing: false, lists_no_warnings: false }
     }
 
     /// Nothing to say.
@@ -327,9 +332,21 @@ impl Reply {
         Ok(Self::new(Body::Raw(Raw { content_type: "application/json", bytes })))
     }
 
+    /// Bytes of their own type.
+    pub fn bytes(content_type: &'static str, bytes: Vec<u8>) -> Self {
+        Self::new(Body::Raw(Raw { content_type, bytes }))
+    }
+
     /// Only a warning.
     pub fn warning(text: impl Into<String>) -> Self {
         Self::new(Body::Null).warn(text)
+    }
+
+    /// With a list of warnings even when there are none.
+    #[must_use]
+    pub fn lists_no_warnings(mut self) -> Self {
+        self.lists_no_warnings = true;
+        self
     }
 
     /// With one more warning.
@@ -399,6 +416,8 @@ pub struct Grant {
     pub origin: Origin,
     /// Written in the batch that makes the token.
     pub along: Option<Along>,
+    /// The role the login was for, where a quota is of a role; core fills it in.
+    pub role: Option<String>,
 }
 
 /// The kind of a token to be made.

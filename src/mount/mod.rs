@@ -7,11 +7,13 @@
 mod entry;
 pub mod error;
 pub mod field;
+mod flow;
 #[cfg(test)]
 pub(crate) mod harness;
 pub mod input;
 mod kinds;
 mod message;
+mod meter;
 mod pattern;
 mod plugin;
 mod router;
@@ -20,14 +22,16 @@ mod table;
 
 pub use entry::{Class, MountConfig, MountEntry, MountState, TokenTypeRule, UserLockout};
 pub use error::{ApiError, ErrorKind};
+pub use flow::Flow;
 pub use input::{Both, FieldInfo, Input, Named, Nothing, Perhaps, Sent, Whole};
 pub use kinds::{LeaseCtx, LeaseKinds};
 pub use message::{
     Alias, Along, Asked, Body, Caller, Creation, Ctx, Grant, GrantType, Origin, Raw, Remote, Renewed, Reply, Request, TokenReply,
     WrapInfo, Writes,
 };
+pub use meter::{Meter, Number, Tally};
 pub use pattern::{Captures, Pattern, is_name};
-pub use plugin::{Deps, Figure, Mounted, Opener, Plugin, Registry, TokenRenewal, mounted};
+pub use plugin::{Deps, Mounted, Opener, Plugin, Registry, TokenRenewal, mounted};
 pub use router::{Mount, RouteTable};
 pub use shared::Shared;
 pub use table::{Endpoint, EndpointSpec, Found, Table};

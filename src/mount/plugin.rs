@@ -19,6 +19,7 @@ use crate::token::TokenInfo;
 use super::error::ApiError;
 use super::kinds::{LeaseCtx, LeaseKinds};
 use super::message::{Ctx, Reply};
+use super::meter::Number;
 use super::shared::Shared;
 use super::table::{EndpointSpec, Found, Table};
 use super::{Class, MountEntry};
@@ -77,14 +78,24 @@ pub trait Plugin: Sized + Send + Sync + 'static {
         None
     }
 
-    /// A key of its storage changed.
-    fn invalidate(&self, _: &Key) {}
+    /// Which role a login is for, so that quotas of that role hold for it. It may read storage. `None`: the method has none,
+    /// or the request names none.
+    fn login_role(
+        self: Arc<Self>,
+        _path: &str,
+        data: &Map<String, Value>,
+    ) -> impl Future<Output = Result<Option<String>, ApiError>> + Send {
+        let role = data.get("role").and_then(Value::as_str).filter(|role| !role.is_empty());
+        std::future::ready(Ok(role.map(str::to_owned)))
+    }
 
-    /// What can be measured of it, by name and label, without a call outside. How its leases fare is not among it: that is
-    /// the same for all plugins ([`crate::lease::LeaseManager::report`]).
-    fn figures(&self) -> Vec<Figure> {
+    /// What `sys/metrics` tells of this mount besides its requests. Called for each look at them; it must not wait.
+    fn numbers(&self) -> Vec<Number> {
         Vec::new()
     }
+
+    /// A key of its storage changed.
+    fn invalidate(&self, _: &Key) {}
 
     /// What whoever unmounts it should know.
     fn parting(self: Arc<Self>) -> impl Future<Output = Vec<String>> + Send {
@@ -95,17 +106,6 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     fn tick(self: Arc<Self>) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
-}
-
-/// Something measured.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Figure {
-    /// What, in words joined by `_`.
-    pub name: &'static str,
-    /// Of which, such as the action of a call.
-    pub label: Option<(&'static str, String)>,
-    /// How much.
-    pub value: f64,
 }
 
 /// What a renewal of a token asks for.
@@ -155,12 +155,14 @@ pub trait Mounted: fmt::Debug + Send + Sync {
     async fn renew_token(&self, cx: Ctx, token: Arc<TokenInfo>) -> Result<TokenRenewal, ApiError>;
     /// See [`Plugin::login_name`].
     fn login_name(&self, path: &str, data: &Map<String, Value>) -> Option<String>;
+    /// See [`Plugin::login_role`].
+    async fn login_role(&self, path: &str, data: &Map<String, Value>) -> Result<Option<String>, ApiError>;
+    /// See [`Plugin::numbers`].
+    fn numbers(&self) -> Vec<Number>;
     /// A key of its storage changed.
     fn invalidate(&self, key: &Key);
     /// See [`Plugin::parting`].
     async fn parting(&self) -> Vec<String>;
-    /// See [`Plugin::figures`].
-    fn figures(&self) -> Vec<Figure>;
     /// See [`Plugin::tick`].
     async fn tick(&self);
 }
@@ -294,16 +296,20 @@ impl<P: Plugin> Mounted for Opened<P> {
         self.shape.kinds.name(lease)
     }
 
-    fn figures(&self) -> Vec<Figure> {
-        self.plugin.figures()
-    }
-
     async fn renew_token(&self, cx: Ctx, token: Arc<TokenInfo>) -> Result<TokenRenewal, ApiError> {
         Arc::clone(&self.plugin).renew_token(cx, token).await
     }
 
     fn login_name(&self, path: &str, data: &Map<String, Value>) -> Option<String> {
         P::login_name(path, data)
+    }
+
+    async fn login_role(&self, path: &str, data: &Map<String, Value>) -> Result<Option<String>, ApiError> {
+        Arc::clone(&self.plugin).login_role(path, data).await
+    }
+
+    fn numbers(&self) -> Vec<Number> {
+        self.plugin.numbers()
     }
 
     fn invalidate(&self, key: &Key) {

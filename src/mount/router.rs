@@ -10,7 +10,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use crate::barrier::View;
 use crate::base::MountId;
 
-use super::{MountEntry, Mounted};
+use super::{Meter, MountEntry, Mounted};
 
 /// A mount that can be asked.
 pub struct Mount {
@@ -20,6 +20,8 @@ pub struct Mount {
     pub plugin: Arc<dyn Mounted>,
     /// Its part of storage.
     pub view: View,
+    /// Counts its requests, also those of earlier values.
+    pub meter: Arc<Meter>,
     /// Counts those who hold this value or an earlier one of the same mount, back to where it was closed.
     holders: TaskTracker,
     /// Those who held it before it was closed.
@@ -31,7 +33,7 @@ pub struct Mount {
 impl Mount {
     /// A mount that was just opened.
     pub fn new(entry: Arc<MountEntry>, plugin: Arc<dyn Mounted>, view: View) -> Arc<Self> {
-        Self::held_by(entry, plugin, view, TaskTracker::new(), None)
+        Self::held_by(entry, plugin, view, Arc::default(), TaskTracker::new(), None)
     }
 
     /// The same mount under a changed entry.
@@ -43,7 +45,7 @@ impl Mount {
     /// The same mount, opened anew under a changed entry.
     #[must_use]
     pub fn with_plugin(&self, entry: Arc<MountEntry>, plugin: Arc<dyn Mounted>) -> Arc<Self> {
-        Self::held_by(entry, plugin, self.view.clone(), self.holders.clone(), self.before.clone())
+        Self::held_by(entry, plugin, self.view.clone(), Arc::clone(&self.meter), self.holders.clone(), self.before.clone())
     }
 
     /// The same mount under an entry that admits nobody: those who hold it by now can be waited for.
@@ -51,13 +53,20 @@ impl Mount {
     pub fn closed(&self, entry: Arc<MountEntry>) -> Arc<Self> {
         let before = self.before.clone().unwrap_or_else(|| self.holders.clone());
         before.close();
-        Self::held_by(entry, Arc::clone(&self.plugin), self.view.clone(), TaskTracker::new(), Some(before))
+        Self::held_by(
+            entry,
+            Arc::clone(&self.plugin),
+            self.view.clone(),
+            Arc::clone(&self.meter),
+            TaskTracker::new(),
+            Some(before),
+        )
     }
 
     /// The same mount under an entry that admits everybody again.
     #[must_use]
     pub fn opened(&self, entry: Arc<MountEntry>, plugin: Arc<dyn Mounted>) -> Arc<Self> {
-        Self::held_by(entry, plugin, self.view.clone(), TaskTracker::new(), None)
+        Self::held_by(entry, plugin, self.view.clone(), Arc::clone(&self.meter), TaskTracker::new(), None)
     }
 
     /// Returns when nobody holds it any more who did before it was closed: no request of then is under way.
@@ -71,11 +80,12 @@ impl Mount {
         entry: Arc<MountEntry>,
         plugin: Arc<dyn Mounted>,
         view: View,
+        meter: Arc<Meter>,
         holders: TaskTracker,
         before: Option<TaskTracker>,
     ) -> Arc<Self> {
         let counted = holders.token();
-        Arc::new(Self { entry, plugin, view, holders, before, _counted: counted })
+        Arc::new(Self { entry, plugin, view, meter, holders, before, _counted: counted })
     }
 }
 

@@ -168,7 +168,7 @@ impl<P: Send + Sync + 'static> Table<P> {
         let is_probe = endpoint.probe.is_some() && wanted == Operation::Update;
         let decoded = Decoded { captures: found.captures, data, is_probe };
         let mut reply = handler(Arc::clone(plugin), cx, decoded).await?;
-        if !matches!(reply.body, Body::Empty | Body::Raw(_)) {
+        if !matches!(reply.body, Body::Empty | Body::Raw(_) | Body::Flow(_)) {
             let ignored: Vec<_> = ignored.iter().filter(|key| !replaced.contains(key)).map(String::as_str).collect();
             if !ignored.is_empty() {
                 let names = ignored.join(" ");

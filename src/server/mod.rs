@@ -76,7 +76,7 @@ async fn serve(
     log: &Log,
 ) -> Result<(), String> {
     let (storage, embedded) = open_storage(config, &clock)?;
-    let core = Core::new(storage, settings(config), registry(), Arc::clone(&clock));
+    let core = Core::new(storage, settings(config, log), registry(), Arc::clone(&clock));
     let listeners = Listeners::bind(&config.listeners).await.map_err(|error| error.to_string())?;
     let addresses = listeners.addresses();
     let certificates = listeners.reloader();
@@ -174,11 +174,12 @@ fn open_storage(config: &ServerConfig, clock: &Arc<dyn Clock>) -> Result<Opened,
     }
 }
 
-fn settings(config: &ServerConfig) -> Settings {
+fn settings(config: &ServerConfig, log: &Log) -> Settings {
     let mut environment = std::collections::BTreeMap::new();
     if let Some(region) = &config.aws_region {
         environment.insert("AWS_REGION".to_owned(), region.clone());
     }
+    let names = config.listeners.iter().flat_map(|listener| listener.limits.response_headers.names());
     Settings {
         default_lease_ttl: config.default_lease_ttl,
         max_lease_ttl: config.max_lease_ttl,
@@ -189,6 +190,9 @@ fn settings(config: &ServerConfig) -> Settings {
         lockout: config.user_lockout.clone(),
         sanitized: Arc::new(config.sanitized()),
         environment: Arc::new(environment),
+        telemetry: config.telemetry.clone(),
+        log: Some(log.clone()),
+        response_headers: Arc::new(names.map(str::to_owned).collect()),
     }
 }
 

@@ -106,6 +106,7 @@ pub(super) fn open(barrier: &Arc<Barrier>, key: TokenKey, text: &str) -> Result<
         no_identity_policies: said.no_identity_policies,
         bound_cidrs: said.bound_cidrs,
         mount: said.mount,
+        quota: None,
         has_lease: false,
         state: State::Live,
         due: None,

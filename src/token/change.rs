@@ -71,6 +71,32 @@ impl TokenStore {
         Ok(Arc::new(renewed.await?))
     }
 
+    /// Counts a leased token under the quota rule it is under now (spec `sys.md` §13).
+    ///
+    /// # Errors
+    /// Of storage.
+    pub async fn recount(&self, key: &TokenKey) -> Result<(), TokenError> {
+        let _turn = self.turns.take(key.as_str()).await;
+        for _ in 0..TRIES {
+            let Some((info, version)) = self.records.read(key).await? else { return Ok(()) };
+            if !info.counts_as_lease() {
+                return Ok(());
+            }
+            let mut txn = self.view.txn();
+            let rule = self.leases.move_count(&mut txn, &info.path, info.quota.as_ref())?;
+            if rule == info.quota {
+                return Ok(());
+            }
+            let next = TokenInfo { quota: rule, ..info.clone() };
+            self.replace(&mut txn, &info, version, &next)?;
+            match txn.commit().await {
+                Err(error) if error.is_conflict() => {}
+                result => return Ok(result?),
+            }
+        }
+        Err(TokenError::Contended)
+    }
+
     /// Changes the record of a token that can be used, in turn. Returns it as it is stored then.
     async fn change(&self, key: &TokenKey, mut change: impl FnMut(&mut TokenInfo, Timestamp)) -> Result<TokenInfo, TokenError> {
         let _turn = self.turns.take(key.as_str()).await;

@@ -43,6 +43,8 @@ pub struct NewToken {
     pub renewable: bool,
     /// The token store's role.
     pub role: Option<String>,
+    /// The role of the auth method that whoever logs in has; quotas may be of a role.
+    pub login_role: Option<String>,
     /// Empty: nobody's.
     pub entity_id: String,
     /// The entity's policies are not its own.
@@ -83,6 +85,7 @@ impl NewToken {
             period: Ttl::ZERO,
             renewable: true,
             role: None,
+            login_role: None,
             entity_id: String::new(),
             no_identity_policies: false,
             bound_cidrs: Vec::new(),
@@ -119,6 +122,7 @@ impl NewToken {
             bound_cidrs: self.bound_cidrs.clone(),
             mount: self.mount.clone(),
             has_lease: is_service && self.has_lease,
+            quota: None,
             state: State::Live,
             due: if is_service { end } else { None },
         }
@@ -148,12 +152,15 @@ impl TokenStore {
         let key = self.key(token.expose());
         let accessor_text = Accessor::fresh(precise);
         let accessor_key = self.records.accessor_key(accessor_text.as_str());
-        let info = new.info(key, Some(accessor_text.clone()), now);
+        let mut info = new.info(key, Some(accessor_text.clone()), now);
         if info.end.is_none() && !info.is_root() {
             return Err(TokenError::Endless);
         }
         if new.id.is_some() && self.view.exists(&id(&key)).await? {
             return Err(TokenError::Duplicate);
+        }
+        if info.counts_as_lease() {
+            info.quota = self.leases.admit(txn, &info.path, new.login_role.as_deref())?;
         }
         let view = &self.view;
         txn.expect_absent(view, &id(&key));

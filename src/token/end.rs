@@ -96,7 +96,7 @@ impl TokenStore {
             for key in page {
                 let Some((info, version)) = self.records.read(key).await? else { continue };
                 if why != Why::Due || info.is_due(now) {
-                    self.remove(&mut txn, &info, version);
+                    self.remove(&mut txn, &info, version)?;
                     ending.push(*key);
                 }
             }
@@ -199,7 +199,7 @@ impl TokenStore {
         let mut txn = self.view.txn();
         for key in children {
             match self.records.read(key).await? {
-                Some((info, version)) if info.parent == Some(*parent) => self.remove(&mut txn, &info, version),
+                Some((info, version)) if info.parent == Some(*parent) => self.remove(&mut txn, &info, version)?,
                 found => self.cut(&mut txn, parent, key, found.map(|(_, version)| version)),
             }
         }
@@ -260,7 +260,7 @@ impl TokenStore {
                 return Ok(Bare::Left);
             }
             let mut txn = self.view.txn();
-            self.remove(&mut txn, &info, version);
+            self.remove(&mut txn, &info, version)?;
             match txn.commit().await {
                 Ok(()) => return Ok(Bare::Gone),
                 Err(BarrierError::Storage(StorageError::Conflict(at))) if at == self.view.key(&id(key)) => {}
@@ -324,7 +324,8 @@ impl TokenStore {
     }
 
     /// Removes record and keys of a token that is expected at `version` and to have nothing.
-    fn remove(&self, txn: &mut Txn, info: &TokenInfo, version: Version) {
+    fn remove(&self, txn: &mut Txn, info: &TokenInfo, version: Version) -> Result<(), BarrierError> {
+        self.leases.discount(txn, info.quota.as_deref())?;
         let (view, key) = (&self.view, &info.key);
         txn.expect_at(view, &id(key), version);
         txn.expect_empty(view, &children_of(key));
@@ -338,6 +339,7 @@ impl TokenStore {
             txn.delete(view, &child(parent, key));
         }
         self.leases.forget_token(txn, &info.path, key, info.due);
+        Ok(())
     }
 
     /// Removes an index key whose child is not there, or is nobody's child or another's.

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Accessor, MountId, Timestamp, TokenKey, Ttl};
 use crate::lease::Owner;
-use crate::policy::builtin::ROOT;
+use crate::policy::builtin::{RESPONSE_WRAPPING, ROOT};
 use crate::storage::Version;
 
 use super::BoundCidr;
@@ -98,6 +99,8 @@ pub struct TokenInfo {
     pub mount: MountId,
     /// Whether it is listed among the leases; false for the first root token.
     pub has_lease: bool,
+    /// The quota rule it counts under as a lease. Never shown.
+    pub(crate) quota: Option<Arc<str>>,
     /// How far it has come.
     pub(super) state: State,
     /// Its place in the order of ends: its end, or earlier once it is spent or revoked.
@@ -123,6 +126,12 @@ impl TokenInfo {
     /// Whether it holds the root policy.
     pub fn is_root(&self) -> bool {
         matches!(self.policies.as_slice(), [name] if name == ROOT)
+    }
+
+    /// Whether quotas count it: a leased token that has an end, is not root's, and does not stand for a wrapped reply.
+    pub(super) fn counts_as_lease(&self) -> bool {
+        let is_wrapping = matches!(self.policies.as_slice(), [name] if name == RESPONSE_WRAPPING);
+        self.has_lease && self.end.is_some() && !self.is_root() && !is_wrapping
     }
 
     /// Whether it ends with no other token.

@@ -9,11 +9,12 @@
 //! m  metadata               x  explicit maximum             h  false: not listed among the leases
 //! i  metadata for renewals  d  period                       s  state: live
 //! n  display name           r  last renewal                 k  false: cannot be renewed
-//! l  uses left              o  role
+//! l  uses left              o  role                       f  quota rule
 //! ```
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -71,6 +72,8 @@ struct Stored<'a> {
     mount: Cow<'a, str>,
     #[serde(rename = "h", default = "yes", skip_serializing_if = "is_yes")]
     has_lease: bool,
+    #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
+    quota: Option<Arc<str>>,
     #[serde(rename = "s", default, skip_serializing_if = "is_usual")]
     state: State,
     /// Zero: never.
@@ -103,6 +106,7 @@ impl Serialize for TokenInfo {
             bound_cidrs: Cow::Borrowed(&self.bound_cidrs),
             mount: short(self.mount.as_str()),
             has_lease: self.has_lease,
+            quota: self.quota.clone(),
             state: self.state,
             due: (self.due != self.end).then(|| self.due.unwrap_or_default()),
         };
@@ -140,6 +144,7 @@ impl<'de> Deserialize<'de> for TokenInfo {
             bound_cidrs: stored.bound_cidrs.into_owned(),
             mount: MountId::new(long(&stored.mount)),
             has_lease: stored.has_lease,
+            quota: stored.quota,
             state: stored.state,
             due: stored.due.map_or(end, time),
         })
@@ -222,6 +227,7 @@ mod tests {
             bound_cidrs: Vec::new(),
             mount: MountId::fresh(),
             has_lease: true,
+            quota: None,
             state: State::Live,
             due: end,
         }
@@ -254,13 +260,14 @@ mod tests {
             bound_cidrs,
             mount,
             has_lease,
+            quota,
             state,
             due,
         } = info;
         format!(
             "{key} {kind:?} {accessor:?} {version:?} {parent:?} {policies:?} {path} {meta:?} {internal_meta:?} {display_name} \
              {num_uses} {created:?} {creation_ttl:?} {explicit_max_ttl:?} {period:?} {end:?} {last_renewal:?} {renewable} \
-             {role:?} {entity_id} {no_identity_policies} {bound_cidrs:?} {mount} {has_lease} {state:?} {due:?}"
+             {role:?} {entity_id} {no_identity_policies} {bound_cidrs:?} {mount} {has_lease} {quota:?} {state:?} {due:?}"
         )
     }
 
@@ -295,6 +302,7 @@ mod tests {
             bound_cidrs: vec![BoundCidr::parse("10.0.0.0/8").unwrap()],
             mount: MountId::new(random::uuid().to_uppercase()),
             has_lease: false,
+            quota: Some("rule".into()),
             state: State::Revoking,
             due: None,
             ..login()

@@ -91,6 +91,7 @@ impl Server {
                     AnswerBody::Nothing => (if operation == Operation::Read { 404 } else { 204 }, Value::Null),
                     AnswerBody::Envelope(envelope) => (status, serde_json::from_slice(&envelope.to_json()).unwrap()),
                     AnswerBody::Raw(raw) => (status, serde_json::from_slice(&raw.bytes).unwrap()),
+                    AnswerBody::Flow(flow) => panic!("{flow:?}"),
                 }
             }
             Err(refusal) => {

@@ -11,5 +11,6 @@ mod lease;
 mod listen;
 mod mounts;
 mod storage;
+mod sys;
 mod tidy;
 mod token;

@@ -81,6 +81,14 @@ impl Plugin for AppRole {
         self.known.changed(key);
     }
 
+    async fn login_role(self: Arc<Self>, _: &str, data: &Map<String, Value>) -> Result<Option<String>, ApiError> {
+        let role_id = data.get("role_id").and_then(Value::as_str).map(str::trim).unwrap_or_default();
+        if role_id.is_empty() {
+            return Ok(None);
+        }
+        Ok(self.role_by_id(role_id).await?.map(|ready| ready.role.name.clone()))
+    }
+
     async fn renew_token(self: Arc<Self>, _: Ctx, token: Arc<TokenInfo>) -> Result<TokenRenewal, ApiError> {
         self.renewal(&token).await
     }

@@ -37,7 +37,7 @@ mod sts_config;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::aws::rotation::{Holding, Watch};
+use crate::aws::rotation::{Holding, KeyHolders, Watch};
 use crate::barrier::View;
 use crate::base::Key;
 use crate::base::turns::Turn;
@@ -67,7 +67,7 @@ impl Plugin for AwsAuth {
     const ABOUT: &'static str = "Logs workloads in with their AWS identity: a signed request to STS, or an instance's document.";
 
     async fn open(view: View, deps: Deps) -> Result<Self, ApiError> {
-        let holding = deps.access_keys.join(&deps.entry.id, &deps.entry.path);
+        let holding = deps.shared.of::<KeyHolders>().join(&deps.entry.id, &deps.entry.path);
         holding.set(&view.read::<ClientConfig>(CLIENT).await?.unwrap_or_default().access_key);
         let watch = Watch::new(&*deps.clock);
         Ok(Self {

@@ -284,7 +284,13 @@ impl Effect {
     /// Whether the call is carried out, now or later.
     fn executes(&self) -> bool {
         match self {
-            Self::Refuse(_) | Self::Throttle | Self::Fail500 | Self::Hang | Self::Silence { .. } | Self::DropBefore | Self::Raw(_) => false,
+            Self::Refuse(_)
+            | Self::Throttle
+            | Self::Fail500
+            | Self::Hang
+            | Self::Silence { .. }
+            | Self::DropBefore
+            | Self::Raw(_) => false,
             Self::ExecuteThenDropReply
             | Self::ExecuteThen500
             | Self::ExecuteThenHang

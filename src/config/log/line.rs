@@ -13,7 +13,7 @@ use super::{LogFormat, LogLevel};
 pub(super) struct Line {
     pub(super) level: LogLevel,
     time: DateTime<Utc>,
-    module: String,
+    pub(super) module: String,
     fields: Fields,
 }
 
@@ -26,9 +26,7 @@ pub(super) struct Fields {
 
 impl Line {
     pub(super) fn new(time: DateTime<Utc>, level: LogLevel, target: &str, fields: Fields) -> Self {
-        let module = target.strip_prefix(super::OURS).map_or(target, |rest| rest.trim_start_matches("::"));
-        let module = if module.is_empty() { super::OURS } else { module };
-        Self { level, time, module: module.replace("::", "."), fields }
+        Self { level, time, module: part_of(target), fields }
     }
 
     /// The text, with its newline.
@@ -79,6 +77,13 @@ impl Line {
         text.push('\n');
         text
     }
+}
+
+/// The part of the server, or of another crate, that an event's target names: `engine.aws.issue`.
+pub(super) fn part_of(target: &str) -> String {
+    let module = target.strip_prefix(super::OURS).map_or(target, |rest| rest.trim_start_matches("::"));
+    let module = if module.is_empty() { super::OURS } else { module };
+    module.replace("::", ".")
 }
 
 impl Fields {

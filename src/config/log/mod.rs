@@ -4,6 +4,7 @@
 //! when nobody reads what that thread writes (spec `clients.md` §1). What other crates report is taken from `warn` upwards
 //! only: at finer levels some of them show request headers, which hold tokens.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tracing::span::{Attributes, Id, Record};
@@ -152,7 +154,12 @@ pub struct LogSettings {
 pub struct Log(Arc<Inner>);
 
 struct Inner {
+    /// Of parts that have none of their own.
     level: AtomicU8,
+    /// What the server was started with.
+    initial: LogLevel,
+    /// Levels of parts, where somebody set them.
+    parts: ArcSwap<BTreeMap<&'static str, LogLevel>>,
     format: LogFormat,
     queue: Queue,
     /// Who follows the log. Guards a short list; taken by the rare follower that comes or goes, and by lines while there is
@@ -177,6 +184,8 @@ impl Log {
         let queue = Writer::start(settings, Arc::clone(&clock), Box::new(sink))?;
         Ok(Self(Arc::new(Inner {
             level: AtomicU8::new(settings.level as u8),
+            initial: settings.level,
+            parts: ArcSwap::default(),
             format: settings.format,
             queue,
             tails: Mutex::default(),
@@ -207,6 +216,30 @@ impl Log {
         tracing::callsite::rebuild_interest_cache();
     }
 
+    /// How much each part of the server logs, by its name.
+    pub fn levels(&self) -> Vec<(&'static str, LogLevel)> {
+        PARTS.iter().map(|part| (*part, self.0.level_of(part))).collect()
+    }
+
+    /// Logs so much of everything from now on; `None`: what the server was started with.
+    pub fn set_all(&self, level: Option<LogLevel>) {
+        self.0.parts.store(Arc::default());
+        self.set_level(level.unwrap_or(self.0.initial));
+    }
+
+    /// Logs so much of a part from now on; `None`: what the server was started with. `false` when there is no such part.
+    pub fn set_one(&self, part: &str, level: Option<LogLevel>) -> bool {
+        let Some(&part) = PARTS.iter().find(|known| **known == part) else { return false };
+        let level = level.unwrap_or(self.0.initial);
+        self.0.parts.rcu(|parts| {
+            let mut next = BTreeMap::clone(parts);
+            next.insert(part, level);
+            next
+        });
+        tracing::callsite::rebuild_interest_cache();
+        true
+    }
+
     /// Closes and opens the log file again, after a tool has moved it away.
     pub fn reopen(&self) {
         self.0.queue.reopen();
@@ -232,15 +265,16 @@ impl Log {
         LogTail { log: self.clone(), number, lines: receiver }
     }
 
-    /// The finest level anybody wants.
+    /// The finest level anybody wants of something.
     fn finest(&self) -> LogLevel {
-        let tails = self.0.tails();
-        tails.iter().map(|tap| tap.level).fold(self.level(), Ord::max)
+        let of_parts = self.0.parts.load().values().copied().fold(self.level(), Ord::max);
+        self.0.followed_at(of_parts)
     }
 
     fn wants(&self, metadata: &Metadata<'_>) -> bool {
         let level = LogLevel::of(*metadata.level());
-        level <= if is_ours(metadata) { self.finest() } else { self.finest().min(LogLevel::Warn) }
+        let wanted = self.0.followed_at(self.0.level_of(&line::part_of(metadata.target())));
+        level <= if is_ours(metadata) { wanted } else { wanted.min(LogLevel::Warn) }
     }
 }
 
@@ -249,8 +283,21 @@ impl Inner {
         self.tails.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// `level`, or the finest that somebody follows at.
+    fn followed_at(&self, level: LogLevel) -> LogLevel {
+        self.tails().iter().map(|tap| tap.level).fold(level, Ord::max)
+    }
+
+    /// How much is logged of a part: its own level, else that of the part it belongs to, else that of everything.
+    fn level_of(&self, part: &str) -> LogLevel {
+        let covers = |name: &str| part.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        let parts = self.parts.load();
+        let nearest = parts.iter().filter(|(name, _)| covers(name)).max_by_key(|(name, _)| name.len());
+        nearest.map_or_else(|| LogLevel::from_number(self.level.load(Ordering::Relaxed)), |(_, level)| *level)
+    }
+
     fn write(&self, line: &Line) {
-        if line.level <= LogLevel::from_number(self.level.load(Ordering::Relaxed)) {
+        if line.level <= self.level_of(&line.module) {
             self.queue.offer(line.render(self.format));
         }
         if self.followed.load(Ordering::Relaxed) > 0 {
@@ -339,6 +386,34 @@ fn is_ours(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
     target.strip_prefix(OURS).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
+
+/// Parts of the server whose level can be set: its folders, and what is mounted.
+const PARTS: &[&str] = &[
+    "audit",
+    "auth",
+    "auth.approle",
+    "auth.aws",
+    "auth.token",
+    "auth.userpass",
+    "aws",
+    "barrier",
+    "config",
+    "core",
+    "core.mounts",
+    "core.sys",
+    "engine",
+    "engine.aws",
+    "engine.kv",
+    "http",
+    "identity",
+    "lease",
+    "mount",
+    "policy",
+    "seal",
+    "server",
+    "storage",
+    "token",
+];
 
 /// The target of our own events starts so.
 const OURS: &str = env!("CARGO_CRATE_NAME");

@@ -115,6 +115,24 @@ fn the_level_can_change_while_running() {
 }
 
 #[test]
+fn a_part_is_logged_at_its_own_level_and_so_is_what_belongs_to_it() {
+    let text = logged(&LogSettings::default(), |log| {
+        assert!(log.set_one("engine", Some(LogLevel::Debug)));
+        assert!(log.set_one("engine.aws", Some(LogLevel::Error)));
+        assert!(!log.set_one("nosuch", Some(LogLevel::Debug)));
+        tracing::debug!(target: "leasehold::engine::kv::v2", "kv");
+        tracing::info!(target: "leasehold::engine::aws", "aws");
+        tracing::debug!(target: "leasehold::enginery", "other");
+        log.set_all(Some(LogLevel::Warn));
+        tracing::info!(target: "leasehold::engine::kv", "late");
+        log.set_all(None);
+        tracing::info!(target: "leasehold::engine::aws", "again");
+    });
+    let told: Vec<&str> = text.lines().filter_map(|line| line.rsplit(' ').next()).collect();
+    assert_eq!(told, ["kv", "again"], "{text}");
+}
+
+#[test]
 fn other_crates_are_heard_from_warnings_upwards_only() {
     let settings = LogSettings { level: LogLevel::Trace, ..LogSettings::default() };
     let text = logged(&settings, |_| {

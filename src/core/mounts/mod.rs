@@ -131,6 +131,25 @@ impl Active {
         }
     }
 
+    /// Opens the plugins of these mounts anew, from what is stored; those every server has stay as they are. How many.
+    pub(in crate::core) async fn open_anew<F>(self: &Arc<Self>, wanted: F) -> Result<usize, ApiError>
+    where
+        F: Fn(&MountEntry) -> bool + Send + 'static,
+    {
+        self.change_mounts(|active| async move {
+            let is_own = |entry: &MountEntry| matches!(entry.kind.as_str(), SYSTEM | IDENTITY | CUBBYHOLE | TOKEN);
+            let routes = active.routes.load_full();
+            let mounts = routes.mounts().filter(|mount| mount.entry.is_ready() && !is_own(&mount.entry) && wanted(&mount.entry));
+            let mounts: Vec<Arc<Mount>> = mounts.cloned().collect();
+            for mount in &mounts {
+                let plugin = active.open_plugin(&mount.entry, &mount.view).await?;
+                active.publish(&mount.with_plugin(Arc::clone(&mount.entry), plugin));
+            }
+            Ok(mounts.len())
+        })
+        .await
+    }
+
     /// The part of storage that belongs to a mount.
     fn mount_view(&self, entry: &MountEntry) -> View {
         let prefix = match (entry.class, entry.kind.as_str()) {

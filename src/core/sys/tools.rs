@@ -48,7 +48,7 @@ struct Hash {
     /// The input, in base64.
     #[serde(default)]
     input: Text,
-    /// The hash function: sha2-256, sha2-384, sha2-512, sha3-224, sha3-256, sha3-384 or sha3-512.
+    /// The hash function: sha2-224, sha2-256, sha2-384, sha2-512, sha3-224, sha3-256, sha3-384 or sha3-512.
     algorithm: Option<Text>,
     /// The same as part of the path.
     #[serde(default)]
@@ -100,6 +100,7 @@ async fn hash(_: Arc<Sys>, _: Ctx, input: Hash) -> Result<Reply, ApiError> {
     };
     let of_ring = |algorithm| digest::digest(algorithm, &plain).as_ref().to_vec();
     let sum = match algorithm {
+        "sha2-224" => rsa::sha2::Sha224::digest(&plain).to_vec(),
         "sha2-256" => of_ring(&digest::SHA256),
         "sha2-384" => of_ring(&digest::SHA384),
         "sha2-512" => of_ring(&digest::SHA512),

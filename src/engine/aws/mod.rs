@@ -37,7 +37,7 @@ use crate::aws::{Accounts, AwsEnvironment, Outside};
 use crate::barrier::{BarrierError, View};
 use crate::base::{Key, Ttl, random};
 use crate::lease::Terms;
-use crate::mount::{ApiError, Ctx, Deps, Figure, LeaseCtx, LeaseKinds, Named, Nothing, Plugin, Reply, Table};
+use crate::mount::{ApiError, Ctx, Deps, LeaseCtx, LeaseKinds, Named, Nothing, Number, Plugin, Reply, Table};
 
 use config::{LEASE, LeaseConfig, LeaseInput, ROOT, Root, RootInput};
 use connection::Connection;
@@ -112,8 +112,8 @@ impl Plugin for AwsSecrets {
         kinds.ends_by_itself::<Sts>();
     }
 
-    fn figures(&self) -> Vec<Figure> {
-        self.connection.load_full().map(|connection| status::figures(&connection)).unwrap_or_default()
+    fn numbers(&self) -> Vec<Number> {
+        self.connection.load_full().map(|connection| status::numbers(&connection)).unwrap_or_default()
     }
 
     fn invalidate(&self, key: &Key) {

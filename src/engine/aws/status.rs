@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::aws::{Action, Rate};
 use crate::lease::{Failure, LaneReport};
-use crate::mount::{ApiError, Ctx, Figure, Nothing, Reply};
+use crate::mount::{ApiError, Ctx, Nothing, Number, Reply};
 
 use super::AwsSecrets;
 use super::connection::Connection;
@@ -79,17 +79,17 @@ fn of_leases(report: &LaneReport, rates: &BTreeMap<Action, Rate>) -> Map<String,
 }
 
 /// Calls a second that are allowed, where a limit was met, and used, and those refused as too many in the last minute.
-pub(super) fn figures(connection: &Connection) -> Vec<Figure> {
-    let mut figures = Vec::new();
+pub(super) fn numbers(connection: &Connection) -> Vec<Number> {
+    let mut numbers = Vec::new();
     for (action, rate) in connection.aws.rates() {
-        let mut figure = |name, value| figures.push(Figure { name, label: Some(("action", action.to_owned())), value });
+        let mut gauge = |name, value| numbers.push(Number::gauge(name, value).label("action", action));
         if let Some(allowed) = rate.allowed {
-            figure("aws_calls_allowed", allowed);
+            gauge("aws.calls.allowed", allowed);
         }
-        figure("aws_calls_used", f64::from(rate.used));
-        figure("aws_calls_throttled", f64::from(rate.throttled));
+        gauge("aws.calls.used", f64::from(rate.used));
+        gauge("aws.calls.throttled", f64::from(rate.throttled));
     }
-    figures
+    numbers
 }
 
 /// How long it takes to end what is due, as fast as AWS allows; unknown while it rests, or AWS has not said how fast.

@@ -50,6 +50,7 @@ pub(super) async fn ask(core: &Arc<Core>, token: &str, operation: Operation, pat
                 AnswerBody::Nothing => Value::Null,
                 AnswerBody::Envelope(envelope) => serde_json::from_slice(&envelope.to_json()).unwrap(),
                 AnswerBody::Raw(raw) => serde_json::from_slice(&raw.bytes).unwrap_or_default(),
+                AnswerBody::Flow(flow) => panic!("{flow:?}"),
             };
             Reply { is_ok: true, text: String::new(), body }
         }

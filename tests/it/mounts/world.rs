@@ -227,6 +227,7 @@ impl World {
                 AnswerBody::Nothing => Value::Null,
                 AnswerBody::Envelope(envelope) => serde_json::from_slice(&envelope.to_json()).unwrap(),
                 AnswerBody::Raw(raw) => serde_json::from_slice(&raw.bytes).unwrap(),
+                AnswerBody::Flow(flow) => panic!("{flow:?}"),
             }),
             Err(refusal) => Err(format!("{:?} {}", refusal.kind, refusal.text.unwrap_or_default())),
         }
