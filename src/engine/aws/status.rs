@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::aws::{Action, Rate};
+use crate::base::Timestamp;
 use crate::lease::{Failure, LaneReport};
 use crate::mount::{ApiError, Ctx, Nothing, Number, Reply};
 
@@ -63,8 +64,8 @@ fn of_leases(report: &LaneReport, rates: &BTreeMap<Action, Rate>) -> Map<String,
     map(json!({
         "lane": {
             "state": state,
-            "resting_until": report.resting_until.map(|at| at.rfc3339()),
-            "last_success": report.last_success.map(|at| at.rfc3339()),
+            "resting_until": report.resting_until.map(Timestamp::rfc3339),
+            "last_success": report.last_success.map(Timestamp::rfc3339),
         },
         "leases": {
             "open": report.open,
