@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -59,9 +60,10 @@ pub(crate) fn store_in(folder: &Path) -> PathBuf {
     folder.join("store")
 }
 
-/// Bytes of the store in `folder`, while no server has it open: it is one file then.
+/// Bytes that the store in `folder` takes on its disk, while no server has it open: it is one file then, whose length runs ahead
+/// in doublings.
 pub(crate) fn size_of_store(folder: &Path) -> Result<u64, Failed> {
-    Ok(fs::metadata(store_in(folder))?.len())
+    Ok(fs::metadata(store_in(folder))?.blocks() * 512)
 }
 
 /// What an initialisation tells.

@@ -23,16 +23,15 @@ pub fn bytes<const N: usize>() -> [u8; N] {
 
 /// `len` characters of `0-9A-Za-z`, each equally likely.
 pub fn base62(len: usize) -> String {
-    let mut out = String::with_capacity(len);
+    let mut out = Vec::with_capacity(len);
     let mut pool = [0; 32];
     while out.len() < len {
         fill(&mut pool);
         // 248 = 4 × 62: values above would favour the first letters.
-        out.extend(
-            pool.iter().filter(|&&byte| byte < 248).take(len - out.len()).map(|&byte| char::from(digit62(u64::from(byte)))),
-        );
+        let left = len - out.len();
+        out.extend(pool.iter().filter(|&&byte| byte < 248).take(left).map(|&byte| digit62(u64::from(byte))));
     }
-    out
+    text(out)
 }
 
 /// A number in `0..bound`, each equally likely; 0 when `bound` is.
@@ -94,7 +93,7 @@ pub fn unit() -> f64 {
 pub fn time62(number: u64) -> String {
     let mut digits = [0_u8; 7];
     digits62(number, &mut digits);
-    digits.iter().map(|&digit| char::from(digit)).collect()
+    text(digits.to_vec())
 }
 
 /// Fills `out` with the last digits of `number` in base 62. Eleven hold every number.
@@ -107,13 +106,15 @@ pub fn digits62(number: u64, out: &mut [u8]) {
 }
 
 fn digit62(value: u64) -> u8 {
-    let value = u8::try_from(value % 62).unwrap_or(0);
-    match value {
-        0..=9 => b'0' + value,
-        10..=35 => b'A' + value - 10,
-        _ => b'a' + value - 36,
-    }
+    usize::try_from(value % 62).ok().and_then(|place| DIGITS.get(place)).copied().unwrap_or(b'0')
 }
+
+/// Digits as text: all of them are ASCII.
+fn text(digits: Vec<u8>) -> String {
+    String::from_utf8(digits).unwrap_or_default()
+}
+
+const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 #[cfg(test)]
 mod tests {

@@ -499,6 +499,30 @@ mod tests {
     }
 
     #[test]
+    fn times_print_as_go_prints_them() {
+        let shown = |seconds, nanos| rfc3339_nano(DateTime::from_timestamp(seconds, nanos).unwrap());
+        assert_eq!(shown(0, 0), "1970-01-01T00:00:00Z");
+        assert_eq!(shown(1_800_000_000, 1), "2027-01-15T08:00:00.000000001Z");
+        assert_eq!(shown(1_800_000_000, 120_000_000), "2027-01-15T08:00:00.12Z");
+        assert_eq!(shown(253_402_300_799, 999_999_999), "9999-12-31T23:59:59.999999999Z");
+        assert_eq!(shown(253_402_300_800, 0), "+10000-01-01T00:00:00Z");
+        assert_eq!(shown(-62_135_596_800, 0), "0001-01-01T00:00:00Z");
+        assert_eq!(shown(-62_198_755_200, 0), "-0001-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn stored_times_are_read_back() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Record(#[serde(with = "stored_time")] DateTime<Utc>, #[serde(with = "stored_time::option")] Option<DateTime<Utc>>);
+        let at = DateTime::from_timestamp(1_800_000_000, 5).unwrap();
+        for record in [Record(at, None), Record(DateTime::UNIX_EPOCH, Some(at))] {
+            let text = serde_json::to_string(&record).unwrap();
+            assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record, "{text}");
+        }
+        assert!(serde_json::from_str::<Record>("[[0,4000000000],null]").is_err());
+    }
+
+    #[test]
     fn durations_print_as_go_prints_them() {
         for (seconds, go, short) in [
             (0, "0s", "0s"),

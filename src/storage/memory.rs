@@ -384,9 +384,14 @@ impl Ordered for BTreeMap<Key, Bytes> {
         Ok(self.get(key).map(|bytes| visit(bytes)))
     }
 
-    fn walk(&self, start: Bound<&str>, mut visit: impl FnMut(&str, &[u8]) -> ControlFlow<()>) -> Result<(), StorageError> {
+    fn walk(
+        &self,
+        within: &str,
+        start: Bound<&str>,
+        mut visit: impl FnMut(&str, &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StorageError> {
         for (key, bytes) in self.range::<str, _>((start, Bound::Unbounded)) {
-            if visit(key.as_str(), bytes).is_break() {
+            if !key.as_str().starts_with(within) || visit(key.as_str(), bytes).is_break() {
                 break;
             }
         }

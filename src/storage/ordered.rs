@@ -12,8 +12,14 @@ pub(super) trait Ordered {
     /// Calls `visit` with the value at `key`, if there is one.
     fn with<T>(&self, key: &str, visit: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, StorageError>;
 
-    /// Calls `visit` with each entry from `start` on, in order of keys, until it breaks.
-    fn walk(&self, start: Bound<&str>, visit: impl FnMut(&str, &[u8]) -> ControlFlow<()>) -> Result<(), StorageError>;
+    /// Calls `visit` with each entry from `start` on whose key begins with `within`, in order of keys, until it breaks. `start` is
+    /// not before `within`. What lies behind is not looked at: thousands of removed keys may.
+    fn walk(
+        &self,
+        within: &str,
+        start: Bound<&str>,
+        visit: impl FnMut(&str, &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StorageError>;
 }
 
 /// Entries under `prefix`; see [`super::Storage::scan`].
@@ -26,10 +32,7 @@ pub(super) fn scan(map: &impl Ordered, prefix: &Key, page: Page<'_>) -> Result<V
         Some(after) if after >= prefix.as_str() => Bound::Excluded(after),
         _ => Bound::Included(prefix.as_str()),
     };
-    map.walk(start, |key, value| {
-        if !key.starts_with(prefix.as_str()) {
-            return ControlFlow::Break(());
-        }
+    map.walk(prefix.as_str(), start, |key, value| {
         entries.push((Key::from(key), Stored { bytes: Bytes::copy_from_slice(value) }));
         go_on_while(entries.len() < page.limit)
     })?;
@@ -49,8 +52,8 @@ pub(super) fn list(map: &impl Ordered, prefix: &Key, page: Page<'_>) -> Result<V
         },
     });
     while let Some(start) = next.take().filter(|_| names.len() < page.limit) {
-        map.walk(start.bound(), |key, _| {
-            let Some(rest) = key.strip_prefix(prefix) else { return ControlFlow::Break(()) };
+        map.walk(prefix, start.bound(), |key, _| {
+            let rest = key.strip_prefix(prefix).unwrap_or_default();
             match rest.split_once('/') {
                 Some((folder, _)) => {
                     names.push(format!("{folder}/"));
@@ -84,8 +87,8 @@ pub(super) fn judge(map: &impl Ordered, expects: &[Expect]) -> Result<(), Storag
 
 fn is_empty(map: &impl Ordered, prefix: &Key) -> Result<bool, StorageError> {
     let mut empty = true;
-    map.walk(Bound::Included(prefix.as_str()), |key, _| {
-        empty = !key.starts_with(prefix.as_str());
+    map.walk(prefix.as_str(), Bound::Included(prefix.as_str()), |_, _| {
+        empty = false;
         ControlFlow::Break(())
     })?;
     Ok(empty)

@@ -94,10 +94,15 @@ impl Ordered for View<'_> {
         }
     }
 
-    fn walk(&self, start: Bound<&str>, mut visit: impl FnMut(&str, &[u8]) -> ControlFlow<()>) -> Result<(), StorageError> {
+    fn walk(
+        &self,
+        within: &str,
+        start: Bound<&str>,
+        mut visit: impl FnMut(&str, &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StorageError> {
         let mut fresh = self.fresh.range::<str, _>((start, Bound::Unbounded)).peekable();
         let mut flow = ControlFlow::Continue(());
-        self.entries.walk(start, |key, value| {
+        self.entries.walk(within, start, |key, value| {
             while let Some((earlier, value)) = fresh.next_if(|(next, _)| next.as_str() < key) {
                 flow = value.as_ref().map_or(flow, |bytes| visit(earlier.as_str(), bytes));
                 flow?;
@@ -110,7 +115,7 @@ impl Ordered for View<'_> {
             flow
         })?;
         for (key, value) in fresh {
-            if flow.is_break() {
+            if flow.is_break() || !key.as_str().starts_with(within) {
                 break;
             }
             flow = value.as_ref().map_or(flow, |bytes| visit(key.as_str(), bytes));

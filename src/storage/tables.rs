@@ -157,12 +157,17 @@ impl Ordered for Entries<'_> {
         Ok(stored.map(|value| visit(value.value())))
     }
 
-    fn walk(&self, start: Bound<&str>, mut visit: impl FnMut(&str, &[u8]) -> ControlFlow<()>) -> Result<(), StorageError> {
+    fn walk(
+        &self,
+        within: &str,
+        start: Bound<&str>,
+        mut visit: impl FnMut(&str, &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StorageError> {
         let range = self.0.range::<&[u8]>((start.map(str::as_bytes), Bound::Unbounded)).map_err(fault)?;
         for entry in range {
             let (key, value) = entry.map_err(fault)?;
             let key = std::str::from_utf8(key.value()).map_err(|_| damaged("a key is not text"))?;
-            if visit(key, value.value()).is_break() {
+            if !key.starts_with(within) || visit(key, value.value()).is_break() {
                 break;
             }
         }

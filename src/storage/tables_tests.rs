@@ -26,7 +26,7 @@ fn absorb(tables: &Tables, fresh: impl IntoIterator<Item = (String, Option<Vec<u
 fn all(tables: &Tables) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let keep = |entries: &Entries<'_>| {
-        entries.walk(Bound::Unbounded, |key, value| {
+        entries.walk("", Bound::Unbounded, |key, value| {
             found.insert(key.to_owned(), value.to_vec());
             ControlFlow::Continue(())
         })
