@@ -38,7 +38,7 @@ pub struct Refusal {
     /// The one element of `errors`; none for a status without text.
     pub text: Option<String>,
     /// Sent beside the text.
-    pub data: Option<serde_json::Map<String, serde_json::Value>>,
+    pub data: Option<serde_json::Value>,
     /// When to try again.
     pub retry_after: Option<Ttl>,
 }

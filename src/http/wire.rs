@@ -6,7 +6,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use serde::ser::{SerializeMap as _, Serializer as _};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::core::{Answer, AnswerBody, HtmlSafe, Outcome, Refusal};
 use crate::mount::ErrorKind;
@@ -133,7 +133,7 @@ fn reply(status: StatusCode, content_type: HeaderValue, bytes: Bytes) -> Respons
 }
 
 /// `{"errors":[…]}`, and data beside it.
-fn errors(text: Option<&str>, data: Option<&Map<String, Value>>) -> Vec<u8> {
+fn errors(text: Option<&str>, data: Option<&Value>) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
     let mut serializer = serde_json::Serializer::with_formatter(&mut out, HtmlSafe);
     let written = serializer.serialize_map(None).and_then(|mut map| {
