@@ -165,8 +165,7 @@ mod tests {
         let text = |text, data| String::from_utf8(errors(text, data)).unwrap();
         assert_eq!(text(None, None), "{\"errors\":[]}\n");
         assert_eq!(text(Some("a <b> & \"c\""), None), "{\"errors\":[\"a \\u003cb\\u003e \\u0026 \\\"c\\\"\"]}\n");
-        let mut data = Map::new();
-        data.insert("x".to_owned(), Value::Null);
+        let data = serde_json::json!({ "x": null });
         assert_eq!(text(Some("a"), Some(&data)), "{\"errors\":[\"a\"],\"data\":{\"x\":null}}\n");
     }
 }

@@ -127,9 +127,9 @@ impl Identity {
     }
 }
 
-/// Keys in order, with what is known of each.
+/// Keys in order, with what is known of each; no key is nothing at all.
 pub(super) fn listed(mut keys: Vec<String>, info: Map<String, Value>) -> Reply {
     keys.sort();
-    let beside = Map::from_iter([("key_info".to_owned(), Value::Object(info))]);
+    let beside = if info.is_empty() { Map::new() } else { Map::from_iter([("key_info".to_owned(), Value::Object(info))]) };
     Reply::new(Body::List(keys, beside))
 }
