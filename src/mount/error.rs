@@ -140,8 +140,8 @@ impl ApiError {
 
     /// The same with data beside the text.
     #[must_use]
-    pub fn with_data(mut self, data: Value) -> Self {
-        self.data = Some(data);
+    pub fn with_data(mut self, data: impl Into<Value>) -> Self {
+        self.data = Some(data.into());
         self
     }
 
