@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::identity::{IdentityError, Principal};
 use crate::mount::{ApiError, Asked, Caller, ErrorKind};
 use crate::policy::{Acl, NoEntity, TemplateSource};
 use crate::token::{TokenError, TokenInfo};
@@ -51,13 +52,38 @@ impl Active {
     /// # Errors
     /// 403 when its entity is gone or disabled.
     pub(super) async fn acl_of(&self, token: &TokenInfo) -> Result<Arc<Acl>, ApiError> {
-        if token.entity_id.is_empty() {
-            return Ok(self.policies.acl(&token.policies, &NoEntity).await?);
-        }
-        let entity = self.entities.find(&token.entity_id).await?.filter(|entity| !entity.disabled).ok_or_else(refused)?;
-        let source: &dyn TemplateSource = &*entity;
-        Ok(self.policies.acl(&token.policies, source).await?)
+        let Some(principal) = self.principal_of(token).await? else {
+            return Ok(self.policies.acl(&token.policies, &[], &NoEntity).await?);
+        };
+        let source: &dyn TemplateSource = &*principal;
+        Ok(self.policies.acl(&token.policies, added(token, &principal), source).await?)
     }
+
+    /// Whom a token belongs to; `None`: to nobody.
+    ///
+    /// # Errors
+    /// 403 when its entity is gone or disabled.
+    async fn principal_of(&self, token: &TokenInfo) -> Result<Option<Arc<Principal>>, ApiError> {
+        if token.entity_id.is_empty() {
+            return Ok(None);
+        }
+        let found = self.entities.find(&token.entity_id).await?;
+        found.filter(|principal| !principal.entity.disabled).ok_or_else(refused).map(Some)
+    }
+
+    /// What a token's entity and its groups add to its policies; nothing when it has none that counts.
+    pub(super) async fn identity_policies(&self, token: &TokenInfo) -> Result<Vec<String>, ApiError> {
+        if token.entity_id.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = self.entities.find(&token.entity_id).await?;
+        Ok(found.map(|principal| added(token, &principal).to_vec()).unwrap_or_default())
+    }
+}
+
+/// What an entity adds to the policies of its token.
+pub(super) fn added<'a>(token: &TokenInfo, principal: &'a Principal) -> &'a [String] {
+    if token.no_identity_policies { &[] } else { &principal.policies }
 }
 
 /// 403 when a token may not be used from where the request came.
@@ -82,5 +108,15 @@ pub(super) fn of_token(error: TokenError) -> ApiError {
         TokenError::Lease(error) => error.into(),
         TokenError::Barrier(error) => error.into(),
         error => ApiError::internal(error),
+    }
+}
+
+/// What a failing identity store means for a login.
+pub(super) fn of_identity(error: IdentityError) -> ApiError {
+    match error {
+        IdentityError::Barrier(error) => error.into(),
+        IdentityError::NamelessLogin => ApiError::fault(error.to_string()),
+        IdentityError::Contended => ApiError::internal(error),
+        error => ApiError::invalid(error.to_string()),
     }
 }

@@ -10,7 +10,7 @@ use crate::audit::Broker;
 use crate::barrier::Barrier;
 use crate::base::turns::Turns;
 use crate::base::{Clock, Key, MountId, Shutdown, Tasks, TokenKey};
-use crate::identity::EntityStore;
+use crate::identity::IdentityStore;
 use crate::lease::LeaseManager;
 use crate::mount::{ApiError, Deps, MountEntry, Registry, RouteTable, Shared};
 use crate::policy::PolicyStore;
@@ -35,7 +35,7 @@ pub struct Active {
     pub(super) policies: Arc<PolicyStore>,
     pub(super) tokens: Arc<TokenStore>,
     pub(super) leases: Arc<LeaseManager>,
-    pub(super) entities: Arc<EntityStore>,
+    pub(super) entities: Arc<IdentityStore>,
     pub(super) audit: Arc<Broker>,
     pub(super) audited_headers: AuditedHeaders,
     pub(super) cluster: Cluster,
@@ -89,7 +89,7 @@ impl Active {
         let records = TokenRecords::open(&barrier, Arc::clone(&clock)).await.map_err(ApiError::internal)?;
         let leases = LeaseManager::new(&barrier, Arc::clone(&clock), tasks.clone(), Arc::clone(&records) as _);
         let tokens = TokenStore::new(records, Arc::clone(&leases), &barrier, Arc::clone(&clock), tasks.clone());
-        let entities = EntityStore::open(&barrier, Arc::clone(&clock));
+        let entities = IdentityStore::open(&barrier, Arc::clone(&clock));
         let audit = Arc::new(Broker::new(Arc::clone(&clock)));
         let audited_headers = AuditedHeaders::open(&barrier).await?;
         let quotas = Quotas::open(&barrier, Arc::clone(&seen)).await?;

@@ -42,7 +42,7 @@ pub struct Refusal {
     /// The second one.
     pub advice: Option<String>,
     /// Sent beside the text.
-    pub data: Option<serde_json::Map<String, serde_json::Value>>,
+    pub data: Option<serde_json::Value>,
     /// When to try again.
     pub retry_after: Option<Ttl>,
     /// Sent as a text, not as JSON.

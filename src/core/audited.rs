@@ -279,6 +279,8 @@ fn fill<'a>(response: &mut ResponseFacts<'a>, envelope: &'a Envelope, settled: &
 fn of_made(login: &LoginFacts) -> AuthFacts<'_> {
     AuthFacts {
         client_token: login.token.expose(),
+        policies: &login.policies,
+        identity_policies: &login.identity_policies,
         num_uses: login.info.num_uses,
         no_default_policy: login.no_default_policy,
         ..of_token(&login.info)

@@ -2,14 +2,14 @@
 
 use crate::barrier::Txn;
 use crate::base::{Secret, Timestamp, Ttl};
-use crate::identity::Login;
+use crate::identity::{AliasMount, Login};
 use crate::lease::ttl::{self, Wish};
 use crate::mount::{ApiError, Asked, ErrorKind, Grant, GrantType, MountEntry, Origin, TokenTypeRule};
 use crate::policy::builtin::{DEFAULT, ROOT, is_unassignable, sanitize};
 use crate::token::{NewToken, TokenInfo, TokenKind};
 
 use super::Active;
-use super::access::of_token;
+use super::access::{added, of_identity, of_token};
 use super::envelope::Auth;
 use super::settle::LoginFacts;
 
@@ -41,15 +41,19 @@ pub(super) async fn make(
     new.login_role.clone_from(&grant.role);
     let is_login = matches!(grant.origin, Origin::Login);
     let mut entity_created = false;
+    let mut principal = None;
     if let Some(alias) = &grant.alias {
-        let login = Login { mount: &mount.id, mount_accessor: &mount.accessor, name: &alias.name, metadata: &alias.metadata };
-        let known = active.entities.of_login(login, txn).await?;
-        if known.entity.disabled {
+        let of = AliasMount { id: mount.id.clone(), accessor: mount.accessor.clone(), local: mount.local };
+        let groups = is_login.then_some(grant.group_aliases.as_slice());
+        let login = Login { mount: &of, name: &alias.name, metadata: &alias.metadata, groups };
+        let known = active.entities.of_login(login, txn).await.map_err(of_identity)?;
+        if known.principal.entity.disabled {
             let text = "entity from given entity alias is disabled";
             return Err(if is_login { super::access::refused() } else { ApiError::new(ErrorKind::Denied, text) });
         }
         entity_created = known.is_new;
-        new.entity_id.clone_from(&known.entity.id);
+        new.entity_id.clone_from(&known.principal.entity.id);
+        principal = Some(known.principal);
     }
     match &grant.origin {
         Origin::Login => new.display_name = display_name(mount, &grant.display_name),
@@ -66,20 +70,31 @@ pub(super) async fn make(
         }
     }
     let made = active.tokens.create(&new, txn).await.map_err(of_token)?;
-    let auth = shown(&made.info, Some(made.token.clone()), ttl);
-    let facts =
-        LoginFacts { info: made.info, token: made.token, entity_created, no_default_policy: grant.no_default_policy, is_login };
+    let identity_policies = match &principal {
+        Some(principal) => added(&made.info, principal).to_vec(),
+        None => active.identity_policies(&made.info).await?,
+    };
+    let auth = shown(&made.info, identity_policies.clone(), Some(made.token.clone()), ttl);
+    let facts = LoginFacts {
+        info: made.info,
+        token: made.token,
+        identity_policies,
+        policies: auth.policies.clone(),
+        entity_created,
+        no_default_policy: grant.no_default_policy,
+        is_login,
+    };
     Ok((facts, auth))
 }
 
 /// A token as `auth` of a reply.
-pub(super) fn shown(info: &TokenInfo, token: Option<Secret<String>>, ttl: Ttl) -> Auth {
+pub(super) fn shown(info: &TokenInfo, identity_policies: Vec<String>, token: Option<Secret<String>>, ttl: Ttl) -> Auth {
     Auth {
         client_token: token.unwrap_or_default(),
         accessor: info.accessor.as_ref().map(|accessor| accessor.as_str().to_owned()).unwrap_or_default(),
-        policies: info.policies.clone(),
+        policies: sanitize(info.policies.iter().chain(&identity_policies)),
         token_policies: info.policies.clone(),
-        identity_policies: Vec::new(),
+        identity_policies,
         metadata: info.meta.clone(),
         lease_duration: ttl.as_seconds(),
         renewable: info.renewable,

@@ -19,6 +19,8 @@ pub struct Settings {
     pub max_lease_ttl: Ttl,
     /// The API level to report.
     pub version: String,
+    /// Where clients reach the server: scheme, host and port; empty when nobody said.
+    pub api_addr: String,
     /// A name chosen by the operator; else one is made and kept.
     pub cluster_name: Option<String>,
     /// Whether `sys/raw` answers.
@@ -45,6 +47,7 @@ impl Default for Settings {
             default_lease_ttl: Ttl::hours(768),
             max_lease_ttl: Ttl::hours(768),
             version: API_LEVEL.to_owned(),
+            api_addr: String::new(),
             cluster_name: None,
             raw_storage_endpoint: false,
             introspection_endpoint: false,

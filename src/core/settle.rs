@@ -43,6 +43,9 @@ pub(super) struct Settled {
 pub(super) struct LoginFacts {
     pub(super) info: Arc<TokenInfo>,
     pub(super) token: Secret<String>,
+    pub(super) identity_policies: Vec<String>,
+    /// Of the token and its entity together.
+    pub(super) policies: Vec<String>,
     pub(super) entity_created: bool,
     pub(super) no_default_policy: bool,
     /// By an auth method: the line speaks of the new token from now on.
@@ -96,7 +99,8 @@ impl Scene<'_> {
                 Draft::Ready
             }
             Body::Token(reply) => {
-                envelope.auth = Some(grant::shown(&reply.info, reply.token, reply.ttl));
+                let identity_policies = self.active.identity_policies(&reply.info).await?;
+                envelope.auth = Some(grant::shown(&reply.info, identity_policies, reply.token, reply.ttl));
                 Draft::Ready
             }
             Body::Wrapped(info) => {

@@ -9,7 +9,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use serde::ser::{SerializeMap as _, Serializer as _};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::core::{Answer, AnswerBody, HtmlSafe, Outcome, Refusal};
 use crate::mount::{ErrorKind, Flow};
@@ -150,7 +150,7 @@ fn reply(status: StatusCode, content_type: HeaderValue, bytes: Bytes) -> Respons
 }
 
 /// `{"errors":[…]}`, and data beside it.
-fn errors(texts: &[&str], data: Option<&Map<String, Value>>) -> Vec<u8> {
+fn errors(texts: &[&str], data: Option<&Value>) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
     let mut serializer = serde_json::Serializer::with_formatter(&mut out, HtmlSafe);
     let written = serializer.serialize_map(None).and_then(|mut map| {
@@ -182,8 +182,7 @@ mod tests {
         let text = |texts: &[&str], data| String::from_utf8(errors(texts, data)).unwrap();
         assert_eq!(text(&[], None), "{\"errors\":[]}\n");
         assert_eq!(text(&["a <b> & \"c\""], None), "{\"errors\":[\"a \\u003cb\\u003e \\u0026 \\\"c\\\"\"]}\n");
-        let mut data = Map::new();
-        data.insert("x".to_owned(), Value::Null);
+        let data = serde_json::json!({ "x": null });
         assert_eq!(text(&["a", "b"], Some(&data)), "{\"errors\":[\"a\",\"b\"],\"data\":{\"x\":null}}\n");
     }
 }

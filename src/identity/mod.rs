@@ -1,225 +1,232 @@
-//! Who somebody is, whatever he logged in with: an entity with one alias for each auth mount, made at the first login
-//! (spec `identity.md`; so far id, name and alias).
+//! Who somebody is, whatever he logs in with (spec `identity.md`): entities with their aliases, groups of them, and what both
+//! add to a token's policies at each request.
 //!
 //! ```text
-//! identity/entity/<id>                        the entity with its aliases
-//! identity/alias/<mount id>/<hash of name>    → entity id
+//! identity/entity/<id>                         the entity, its aliases, the ids of the groups it is a member of
+//! identity/entity-name/<hash of name>          → entity id
+//! identity/alias/<mount id>/<hash of name>     → entity id
+//! identity/alias-id/<alias id>                 → entity id
+//! identity/merged/<id of a merged entity>      → id of the entity it became part of
+//! identity/group/<id>                          the group, its alias, the groups within it and around it
+//! identity/group-name/<hash of name>           → group id
+//! identity/group-alias/<mount id>/<hash>       → group id
+//! identity/group-alias-id/<alias id>           → group id
+//! identity/group-member/<group id>/<entity id> → –: the members, for lists
+//! identity/group-gone/<group id>               → –: its members are still to be told
+//! identity/group-tree                          changes with each change of groups within groups
 //! ```
+//!
+//! Names differ in more than case; what is hashed is the name in lower case. Memory holds who was asked for last, never
+//! everybody: a start reads nothing. Records are written in batches that expect what they were made from, so two first logins
+//! make one entity, and a group that is taken apart leaves no member behind.
 
-use std::collections::BTreeMap;
+mod alias;
+mod cache;
+mod change;
+mod check;
+mod entity;
+mod error;
+mod group;
+mod group_alias;
+mod group_members;
+mod login;
+mod lookup;
+mod merge;
+mod principal;
+mod record;
+mod sweep;
+
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
-use quick_cache::sync::Cache;
 use ring::digest;
-use serde::{Deserialize, Serialize};
 
-use crate::barrier::{Barrier, BarrierError, Txn, View};
-use crate::base::{Clock, Key, MountId, Timestamp, random};
-use crate::policy::{AliasPart, Fact, TemplateSource};
-use crate::storage::Version;
+use crate::barrier::{Barrier, View};
+use crate::base::turns::Turns;
+use crate::base::{Clock, Key, MountId};
 
-/// See the module.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entity {
-    /// A UUID.
-    pub id: String,
-    /// Unique.
-    pub name: String,
-    /// What it logs in with.
-    pub aliases: Vec<EntityAlias>,
-    /// When it was made.
-    pub created: Timestamp,
-    /// Refused everywhere.
-    #[serde(default)]
-    pub disabled: bool,
-    /// Names this state of it, for what was computed from it.
-    #[serde(skip)]
-    stamp: String,
-}
+use cache::Guarded;
 
-/// How an auth mount names an entity.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EntityAlias {
-    /// A UUID.
-    pub id: String,
-    /// The mount's id.
-    pub mount: MountId,
-    /// The mount's accessor.
-    pub mount_accessor: String,
-    /// Unique within the mount.
-    pub name: String,
-    /// As of the last login.
-    pub metadata: BTreeMap<String, String>,
-}
+pub use alias::{AliasChange, AliasWritten};
+pub use check::{check_custom_metadata, check_metadata};
+pub use entity::EntityChange;
+pub use error::{Clash, IdentityError};
+pub use group::GroupChange;
+pub use group_alias::GroupAliasChange;
+pub use login::{Known, Login};
+pub use merge::Merge;
+pub use principal::Principal;
+pub use record::{Entity, EntityAlias, Group, GroupAlias, GroupKind};
 
-/// Every entity of the server.
-pub struct EntityStore {
+/// Every entity and group of the server.
+pub struct IdentityStore {
     view: View,
     clock: Arc<dyn Clock>,
-    known: Arc<Cache<Box<str>, Arc<Entity>>>,
+    /// Who changes one record waits for its turn.
+    turns: Arc<Turns>,
+    told: Arc<Told>,
 }
 
-/// What a login found or made.
+/// What is at hand, kept true by the writer of storage.
+struct Told {
+    principals: Guarded<Arc<Principal>>,
+    /// Ids of merged entities.
+    merged: Guarded<Arc<str>>,
+    /// Groups, missing ones among them.
+    groups: Guarded<Option<Arc<Group>>>,
+    /// Moved by each change of a group.
+    generation: AtomicU64,
+}
+
+/// What a write did.
 #[derive(Clone, Debug)]
-pub struct Known {
-    /// Whose login it is.
-    pub entity: Arc<Entity>,
-    /// It is new.
-    pub is_new: bool,
+pub enum Written<T> {
+    /// There is one more.
+    Created(Arc<T>),
+    /// It was there.
+    Updated(Arc<T>),
 }
 
-/// A login's alias.
-#[derive(Clone, Copy, Debug)]
-pub struct Login<'a> {
-    /// The auth mount.
-    pub mount: &'a MountId,
+/// An auth mount, or another one, as aliases name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AliasMount {
+    /// Its id.
+    pub id: MountId,
     /// Its accessor.
-    pub mount_accessor: &'a str,
-    /// How the mount names who logs in.
-    pub name: &'a str,
-    /// What the mount says of him.
-    pub metadata: &'a BTreeMap<String, String>,
+    pub accessor: String,
+    /// It is not replicated, nor are its aliases.
+    pub local: bool,
 }
 
-impl EntityStore {
-    /// Opens the entities of a barrier.
+impl IdentityStore {
+    /// Opens the entities and groups of a barrier.
     pub fn open(barrier: &Arc<Barrier>, clock: Arc<dyn Clock>) -> Arc<Self> {
         let view = barrier.view(ROOT);
-        let known = Arc::new(Cache::new(KNOWN));
-        let (told, prefix) = (Arc::clone(&known), view.key(ENTITIES));
-        barrier.subscribe(
-            &format!("{ROOT}{ENTITIES}"),
-            Arc::new(move |key: &Key| {
-                if let Some(id) = key.under(&prefix) {
-                    told.remove(id);
-                }
-            }),
-        );
-        Arc::new(Self { view, clock, known })
-    }
-
-    /// An entity by its id.
-    pub async fn find(&self, id: &str) -> Result<Option<Arc<Entity>>, BarrierError> {
-        if let Some(entity) = self.known.get(id) {
-            return Ok(Some(entity));
+        let told = Arc::new(Told {
+            principals: Guarded::new(PRINCIPALS),
+            merged: Guarded::new(MERGED_KNOWN),
+            groups: Guarded::new(GROUPS_KNOWN),
+            generation: AtomicU64::new(0),
+        });
+        for (folder, tell) in TELLING {
+            let (told, prefix) = (Arc::clone(&told), view.key(folder));
+            barrier.subscribe(
+                &format!("{ROOT}{folder}"),
+                Arc::new(move |key: &Key| {
+                    if let Some(id) = key.under(&prefix) {
+                        tell(&told, id);
+                    }
+                }),
+            );
         }
-        let Some((entity, version)) = self.read(id).await? else { return Ok(None) };
-        let entity = Arc::new(entity);
-        self.known.insert(id.into(), Arc::clone(&entity));
-        // Changed since it was read: nobody shall find it.
-        if self.read(id).await?.is_none_or(|(_, now)| now != version) {
-            self.known.remove(id);
-        }
-        Ok(Some(entity))
-    }
-
-    /// The entity of who logs in; a new one, or new metadata, becomes part of the batch that makes his token. When that batch
-    /// conflicts, this is called again for another.
-    pub async fn of_login(&self, login: Login<'_>, txn: &mut Txn) -> Result<Known, BarrierError> {
-        let index = alias_key(login.mount, login.name);
-        let found = match self.view.read::<String>(&index).await? {
-            Some(id) => self.read(&id).await?,
-            None => None,
-        };
-        match found {
-            Some((entity, version)) => self.refresh(login, entity, version, txn),
-            None => self.make(login, &index, txn).await,
-        }
-    }
-
-    fn refresh(&self, login: Login<'_>, entity: Entity, version: Version, txn: &mut Txn) -> Result<Known, BarrierError> {
-        let mut next = entity;
-        let changed = next
-            .aliases
-            .iter_mut()
-            .find(|alias| alias.mount == *login.mount && alias.name == login.name)
-            .filter(|alias| alias.metadata != *login.metadata)
-            .map(|alias| alias.metadata.clone_from(login.metadata))
-            .is_some();
-        if changed {
-            let key = entity_key(&next.id);
-            txn.expect_at(&self.view, &key, version).put(&self.view, &key, &next)?;
-        }
-        Ok(Known { entity: Arc::new(next), is_new: false })
-    }
-
-    async fn make(&self, login: Login<'_>, index: &str, txn: &mut Txn) -> Result<Known, BarrierError> {
-        let id = random::uuid();
-        let entity = Entity {
-            name: format!("entity_{}", hex::encode(random::bytes::<4>())),
-            aliases: vec![EntityAlias {
-                id: random::uuid(),
-                mount: login.mount.clone(),
-                mount_accessor: login.mount_accessor.to_owned(),
-                name: login.name.to_owned(),
-                metadata: login.metadata.clone(),
-            }],
-            created: self.clock.now(),
-            disabled: false,
-            stamp: String::new(),
-            id,
-        };
-        // One that leads nowhere is written over.
-        match self.view.read_versioned::<String>(index).await? {
-            Some((_, version)) => txn.expect_at(&self.view, index, version),
-            None => txn.expect_absent(&self.view, index),
-        };
-        txn.put(&self.view, index, &entity.id)?.put(&self.view, &entity_key(&entity.id), &entity)?;
-        Ok(Known { entity: Arc::new(entity), is_new: true })
-    }
-
-    async fn read(&self, id: &str) -> Result<Option<(Entity, Version)>, BarrierError> {
-        let found = self.view.read_versioned::<Entity>(&entity_key(id)).await?;
-        Ok(found.map(|(mut entity, version)| {
-            entity.stamp = format!("{id}{version:?}");
-            (entity, version)
-        }))
+        Arc::new(Self { view, clock, turns: Turns::new(), told })
     }
 }
 
-impl fmt::Debug for EntityStore {
+impl Told {
+    fn entity_changed(&self, id: &str) {
+        self.principals.changed(id);
+    }
+
+    fn merged_changed(&self, id: &str) {
+        self.merged.changed(id);
+    }
+
+    fn group_changed(&self, id: &str) {
+        // Before the generation: who sees the new generation does not see the old group.
+        self.groups.changed(id);
+        self.generation.fetch_add(1, std::sync::atomic::Ordering::Release);
+    }
+}
+
+impl fmt::Debug for IdentityStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EntityStore").field("known", &self.known.len()).finish_non_exhaustive()
+        f.debug_struct("IdentityStore").field("known", &self.told.principals.len()).finish_non_exhaustive()
     }
 }
 
-impl TemplateSource for Entity {
-    fn fact(&self, fact: Fact<'_>) -> Option<String> {
-        match fact {
-            Fact::EntityId => Some(self.id.clone()),
-            Fact::EntityName => Some(self.name.clone()),
-            Fact::EntityMetadata(_) | Fact::Group(..) => None,
-            Fact::Alias(accessor, part) => {
-                let alias = self.aliases.iter().find(|alias| alias.mount_accessor == accessor)?;
-                match part {
-                    AliasPart::Id => Some(alias.id.clone()),
-                    AliasPart::Name => Some(alias.name.clone()),
-                    AliasPart::Metadata(key) => alias.metadata.get(key).cloned(),
-                    AliasPart::CustomMetadata(_) => None,
-                }
-            }
-        }
-    }
+/// Names are of any form and length; their hash is not.
+fn hashed(name: &str) -> String {
+    hex::encode(digest::digest(&digest::SHA256, folded(name).as_bytes()).as_ref())
+}
 
-    fn stamp(&self) -> &str {
-        &self.stamp
-    }
+/// Names that differ in case only are one name.
+fn folded(name: &str) -> String {
+    name.to_lowercase()
 }
 
 fn entity_key(id: &str) -> String {
     format!("{ENTITIES}{id}")
 }
 
-/// Names are of any form and length; their hash is not.
+fn entity_name_key(name: &str) -> String {
+    format!("entity-name/{}", hashed(name))
+}
+
 fn alias_key(mount: &MountId, name: &str) -> String {
-    let hash = digest::digest(&digest::SHA256, name.as_bytes());
-    format!("{ALIASES}{mount}/{}", hex::encode(hash.as_ref()))
+    format!("{ALIASES}{mount}/{}", hashed(name))
+}
+
+fn alias_id_key(id: &str) -> String {
+    format!("{ALIAS_IDS}{id}")
+}
+
+fn merged_key(id: &str) -> String {
+    format!("{MERGED}{id}")
+}
+
+fn group_key(id: &str) -> String {
+    format!("{GROUPS}{id}")
+}
+
+fn group_name_key(name: &str) -> String {
+    format!("group-name/{}", hashed(name))
+}
+
+fn group_alias_key(mount: &MountId, name: &str) -> String {
+    format!("{GROUP_ALIASES}{mount}/{}", hashed(name))
+}
+
+fn group_alias_id_key(id: &str) -> String {
+    format!("{GROUP_ALIAS_IDS}{id}")
+}
+
+fn member_key(group: &str, entity: &str) -> String {
+    format!("{MEMBERS}{group}/{entity}")
+}
+
+fn gone_key(group: &str) -> String {
+    format!("{GONE}{group}")
 }
 
 const ROOT: &str = "identity/";
 const ENTITIES: &str = "entity/";
 const ALIASES: &str = "alias/";
+const ALIAS_IDS: &str = "alias-id/";
+const MERGED: &str = "merged/";
+const GROUPS: &str = "group/";
+const GROUP_ALIASES: &str = "group-alias/";
+const GROUP_ALIAS_IDS: &str = "group-alias-id/";
+const MEMBERS: &str = "group-member/";
+const GONE: &str = "group-gone/";
+const TREE: &str = "group-tree";
 
-/// Entities kept in memory, about a kilobyte each.
-const KNOWN: usize = 4096;
+/// Whom a change of what is told.
+const TELLING: [(&str, fn(&Told, &str)); 3] =
+    [(ENTITIES, Told::entity_changed), (MERGED, Told::merged_changed), (GROUPS, Told::group_changed)];
+
+/// Entities at hand, about a kilobyte each: as many as there are tokens at hand.
+const PRINCIPALS: usize = 8192;
+
+/// Merged ids at hand, about a hundred bytes each.
+const MERGED_KNOWN: usize = 4096;
+
+/// Groups at hand, about half a kilobyte each.
+const GROUPS_KNOWN: usize = 4096;
+
+/// Records read at once where many are.
+const PAGE: usize = 256;
+
+#[cfg(test)]
+mod tests;

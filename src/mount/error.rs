@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::barrier::BarrierError;
 use crate::base::{PathError, Ttl};
@@ -47,7 +47,7 @@ pub struct ApiError {
     /// Outside login paths the text is shown as a list of one: `1 error occurred:…` (spec `http-api.md` §5).
     pub is_listed: bool,
     /// Sent beside the text.
-    pub data: Option<Map<String, Value>>,
+    pub data: Option<Value>,
     /// When to try again.
     pub retry_after: Option<Ttl>,
     /// For the log, never for the caller.
@@ -160,8 +160,8 @@ impl ApiError {
 
     /// The same with data beside the text.
     #[must_use]
-    pub fn with_data(mut self, data: Map<String, Value>) -> Self {
-        self.data = Some(data);
+    pub fn with_data(mut self, data: impl Into<Value>) -> Self {
+        self.data = Some(data.into());
         self
     }
 

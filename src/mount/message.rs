@@ -412,6 +412,8 @@ pub struct Grant {
     pub internal: BTreeMap<String, String>,
     /// Who logged in; none for created tokens.
     pub alias: Option<Alias>,
+    /// The groups he is in, as the method names them.
+    pub group_aliases: Vec<String>,
     /// How it came about.
     pub origin: Origin,
     /// Written in the batch that makes the token.

@@ -86,20 +86,20 @@ impl PolicyStore {
         }))
     }
 
-    /// What these policies say together, for the entity `source` knows. `names` are sanitized; those without a policy say
-    /// nothing. No storage is read when it was asked before and no policy changed since.
-    pub async fn acl(&self, names: &[String], source: &dyn TemplateSource) -> Result<Arc<Acl>, BarrierError> {
+    /// What these policies say together, for the entity `source` knows: `names` of the token, `more` of its entity. Both are
+    /// sanitized; those without a policy say nothing. No storage is read when it was asked before and no policy changed since.
+    pub async fn acl(&self, names: &[String], more: &[String], source: &dyn TemplateSource) -> Result<Arc<Acl>, BarrierError> {
         if matches!(names, [name] if name == ROOT) {
             return Ok(Arc::clone(&self.root));
         }
         // Noted before storage is read: what is built from older texts is never found again.
         let generation = self.changes.generation.load(Ordering::Acquire);
-        let asked = Asked { generation, names, stamp: source.stamp() };
+        let asked = Asked { generation, names, more, stamp: source.stamp() };
         if let Some(acl) = self.compiled.get::<dyn Asking>(&asked) {
             return Ok(acl);
         }
-        let key = AclKey { generation, names: names.into(), stamp: source.stamp().into() };
-        self.compiled.get_or_insert_async(&key, self.compile(names, source)).await
+        let key = AclKey { generation, names: names.into(), more: more.into(), stamp: source.stamp().into() };
+        self.compiled.get_or_insert_async(&key, self.compile(names, more, source)).await
     }
 
     /// The text of a policy; empty for `root`. `None` when there is none.
@@ -181,9 +181,9 @@ impl PolicyStore {
         }
     }
 
-    async fn compile(&self, names: &[String], source: &dyn TemplateSource) -> Result<Arc<Acl>, BarrierError> {
-        let mut policies = Vec::with_capacity(names.len());
-        for name in names {
+    async fn compile(&self, names: &[String], more: &[String], source: &dyn TemplateSource) -> Result<Arc<Acl>, BarrierError> {
+        let mut policies = Vec::with_capacity(names.len() + more.len());
+        for name in names.iter().chain(more.iter().filter(|name| !names.contains(name))) {
             policies.extend(self.policy(name).await?);
         }
         Ok(Arc::new(Acl::new(policies.iter().map(AsRef::as_ref), source)))
@@ -258,6 +258,7 @@ impl Default for Changes {
 struct AclKey {
     generation: u64,
     names: Box<[String]>,
+    more: Box<[String]>,
     stamp: Box<str>,
 }
 
@@ -265,23 +266,24 @@ struct AclKey {
 struct Asked<'a> {
     generation: u64,
     names: &'a [String],
+    more: &'a [String],
     stamp: &'a str,
 }
 
 /// Either form, so that a look-up needs no copy of the names.
 trait Asking {
-    fn parts(&self) -> (u64, &[String], &str);
+    fn parts(&self) -> (u64, &[String], &[String], &str);
 }
 
 impl Asking for AclKey {
-    fn parts(&self) -> (u64, &[String], &str) {
-        (self.generation, &self.names, &self.stamp)
+    fn parts(&self) -> (u64, &[String], &[String], &str) {
+        (self.generation, &self.names, &self.more, &self.stamp)
     }
 }
 
 impl Asking for Asked<'_> {
-    fn parts(&self) -> (u64, &[String], &str) {
-        (self.generation, self.names, self.stamp)
+    fn parts(&self) -> (u64, &[String], &[String], &str) {
+        (self.generation, self.names, self.more, self.stamp)
     }
 }
 

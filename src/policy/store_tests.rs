@@ -84,29 +84,29 @@ async fn the_server_s_own_policies_are_protected() {
 async fn a_change_counts_at_once_and_a_missing_policy_says_nothing() {
     let Rig { store, .. } = rig().await;
     let both = names(&["p", "q"]);
-    assert!(!reads(&store.acl(&both, &NoEntity).await.unwrap(), "a"));
+    assert!(!reads(&store.acl(&both, &[], &NoEntity).await.unwrap(), "a"));
     store.write("p", READ_A).await.unwrap();
-    assert!(reads(&store.acl(&both, &NoEntity).await.unwrap(), "a"));
+    assert!(reads(&store.acl(&both, &[], &NoEntity).await.unwrap(), "a"));
     store.write("q", r#"path "a" { capabilities = ["deny"] }"#).await.unwrap();
-    assert!(!reads(&store.acl(&both, &NoEntity).await.unwrap(), "a"));
+    assert!(!reads(&store.acl(&both, &[], &NoEntity).await.unwrap(), "a"));
     store.delete("q").await.unwrap();
-    assert!(reads(&store.acl(&both, &NoEntity).await.unwrap(), "a"));
+    assert!(reads(&store.acl(&both, &[], &NoEntity).await.unwrap(), "a"));
     store.delete("p").await.unwrap();
-    assert!(!reads(&store.acl(&both, &NoEntity).await.unwrap(), "a"));
+    assert!(!reads(&store.acl(&both, &[], &NoEntity).await.unwrap(), "a"));
 }
 
 #[tokio::test]
 async fn a_known_set_of_policies_needs_no_storage() {
     let Rig { storage, store, .. } = rig().await;
     store.write("p", READ_A).await.unwrap();
-    let first = store.acl(&names(&["default", "p"]), &NoEntity).await.unwrap();
+    let first = store.acl(&names(&["default", "p"]), &[], &NoEntity).await.unwrap();
     let dead = storage.reopen();
     assert!(store.read("p").await.is_err(), "storage is gone");
-    let second = store.acl(&names(&["default", "p"]), &NoEntity).await.unwrap();
+    let second = store.acl(&names(&["default", "p"]), &[], &NoEntity).await.unwrap();
     assert!(Arc::ptr_eq(&first, &second));
     // Parsed policies serve another set of them.
-    assert!(reads(&store.acl(&names(&["p"]), &NoEntity).await.unwrap(), "a"));
-    assert!(store.acl(&names(&["unknown"]), &NoEntity).await.is_err());
+    assert!(reads(&store.acl(&names(&["p"]), &[], &NoEntity).await.unwrap(), "a"));
+    assert!(store.acl(&names(&["unknown"]), &[], &NoEntity).await.is_err());
     drop(dead);
 }
 
@@ -117,14 +117,14 @@ async fn what_was_read_before_a_change_is_not_kept_behind_it() {
     let mut held = storage.hold_get(ACLS.to_owned() + "p");
     let reader = Tasks::default().spawn({
         let store = Arc::clone(&store);
-        async move { store.acl(&names(&["p"]), &NoEntity).await.unwrap() }
+        async move { store.acl(&names(&["p"]), &[], &NoEntity).await.unwrap() }
     });
     held.reached().await;
     store.write("p", READ_B).await.unwrap();
     held.release();
     let old = reader.await.unwrap();
     assert!(reads(&old, "a"), "it began before the change was answered");
-    let new = store.acl(&names(&["p"]), &NoEntity).await.unwrap();
+    let new = store.acl(&names(&["p"]), &[], &NoEntity).await.unwrap();
     assert!(reads(&new, "b") && !reads(&new, "a"));
 }
 
@@ -134,19 +134,19 @@ async fn entities_get_their_own_answers() {
     store.write("p", r#"path "kv/{{identity.entity.name}}" { capabilities = ["read"] }"#).await.unwrap();
     let of = |id, name| Known::of(&[("identity.entity.id", id), ("identity.entity.name", name)]);
     let p = names(&["p"]);
-    let bob = store.acl(&p, &of("1", "bob")).await.unwrap();
-    let eve = store.acl(&p, &of("2", "eve")).await.unwrap();
+    let bob = store.acl(&p, &[], &of("1", "bob")).await.unwrap();
+    let eve = store.acl(&p, &[], &of("2", "eve")).await.unwrap();
     assert!(reads(&bob, "kv/bob") && !reads(&bob, "kv/eve") && reads(&eve, "kv/eve"));
-    assert!(!reads(&store.acl(&p, &NoEntity).await.unwrap(), "kv/bob"));
-    assert!(Arc::ptr_eq(&bob, &store.acl(&p, &of("1", "bob")).await.unwrap()));
+    assert!(!reads(&store.acl(&p, &[], &NoEntity).await.unwrap(), "kv/bob"));
+    assert!(Arc::ptr_eq(&bob, &store.acl(&p, &[], &of("1", "bob")).await.unwrap()));
 }
 
 #[tokio::test]
 async fn root_stands_alone() {
     let Rig { store, .. } = rig().await;
-    assert!(reads(&store.acl(&names(&["root"]), &NoEntity).await.unwrap(), "anything"));
-    assert!(!reads(&store.acl(&names(&["default", "root"]), &NoEntity).await.unwrap(), "anything"));
-    assert!(!reads(&store.acl(&[], &NoEntity).await.unwrap(), "anything"));
+    assert!(reads(&store.acl(&names(&["root"]), &[], &NoEntity).await.unwrap(), "anything"));
+    assert!(!reads(&store.acl(&names(&["default", "root"]), &[], &NoEntity).await.unwrap(), "anything"));
+    assert!(!reads(&store.acl(&[], &[], &NoEntity).await.unwrap(), "anything"));
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn a_policy_that_cannot_be_read_denies_all() {
     let Rig { barrier, store, .. } = rig().await;
     store.write("p", READ_A).await.unwrap();
     barrier.view(ACLS).put("q", &Stored { text: "path".to_owned() }).await.unwrap();
-    let error = store.acl(&names(&["p", "q"]), &NoEntity).await.unwrap_err().to_string();
+    let error = store.acl(&names(&["p", "q"]), &[], &NoEntity).await.unwrap_err().to_string();
     assert!(error.contains("sys/policy/q is not readable"), "{error}");
 }
 
@@ -162,7 +162,7 @@ async fn a_policy_that_cannot_be_read_denies_all() {
 async fn the_caches_are_bounded() {
     let Rig { store, .. } = rig().await;
     for n in 0..3000 {
-        store.acl(&[format!("p{n}")], &NoEntity).await.unwrap();
+        store.acl(&[format!("p{n}")], &[], &NoEntity).await.unwrap();
     }
     assert!(store.compiled.len() <= COMPILED && store.parsed.len() <= PARSED);
 }
@@ -192,7 +192,7 @@ async fn many_who_miss_at_once_get_one_answer() {
     let tasks = Tasks::default();
     let ask = || {
         let store = Arc::clone(&store);
-        tasks.spawn(async move { store.acl(&names(&["p"]), &NoEntity).await.unwrap() })
+        tasks.spawn(async move { store.acl(&names(&["p"]), &[], &NoEntity).await.unwrap() })
     };
     let first = ask();
     held.reached().await;

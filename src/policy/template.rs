@@ -72,8 +72,8 @@ impl TemplateSource for NoEntity {
 }
 
 impl<'a> Fact<'a> {
-    /// What is between the braces, blanks trimmed.
-    fn parse(text: &'a str) -> Option<Self> {
+    /// Reads what stands between braces; `None`: no fact is called that.
+    pub fn parse(text: &'a str) -> Option<Self> {
         let text = text.trim().strip_prefix("identity.")?;
         if let Some(rest) = text.strip_prefix("entity.") {
             return match rest {

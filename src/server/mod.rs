@@ -184,6 +184,7 @@ fn settings(config: &ServerConfig, log: &Log) -> Settings {
         default_lease_ttl: config.default_lease_ttl,
         max_lease_ttl: config.max_lease_ttl,
         version: config.reported_version.clone().unwrap_or_else(|| version::API_LEVEL.to_owned()),
+        api_addr: config.url().unwrap_or_default(),
         cluster_name: config.cluster_name.clone(),
         raw_storage_endpoint: config.raw_storage_endpoint,
         introspection_endpoint: config.introspection_endpoint,

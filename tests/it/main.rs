@@ -6,6 +6,7 @@ mod auth_token;
 mod cli;
 mod edge;
 mod fuzz;
+mod identity;
 mod law;
 mod lease;
 mod listen;

@@ -17,14 +17,13 @@ impl TokenAuth {
             return self.lookup_self(cx, Nothing).await;
         }
         let info = self.tokens.find(token).await.map_err(of_token)?.ok_or_else(bad_token)?;
-        Ok(Reply::data(shown(&info, token, cx.clock.now())))
+        self.looked_up(&info, token, cx.clock.now()).await
     }
 
     /// The caller's token is known, also when this is its last use.
-    #[expect(clippy::unused_async, reason = "endpoints are asynchronous")]
     pub(super) async fn lookup_self(self: Arc<Self>, cx: Ctx, _: Nothing) -> Result<Reply, ApiError> {
         let token = cx.asked.token.as_ref().map(|token| token.expose().as_str()).unwrap_or_default();
-        Ok(Reply::data(shown(own(&cx)?, token, cx.clock.now())))
+        self.looked_up(own(&cx)?, token, cx.clock.now()).await
     }
 
     pub(super) async fn lookup_accessor(self: Arc<Self>, cx: Ctx, input: AccessorInput) -> Result<Reply, ApiError> {
@@ -33,7 +32,16 @@ impl TokenAuth {
         }
         let info = self.by_accessor(&input).await?.ok_or_else(|| ApiError::invalid_listed("invalid accessor"))?;
         // Who has an accessor does not get the token for it.
-        Ok(Reply::data(shown(&info, "", cx.clock.now())))
+        self.looked_up(&info, "", cx.clock.now()).await
+    }
+
+    async fn looked_up(&self, info: &TokenInfo, token: &str, now: Timestamp) -> Result<Reply, ApiError> {
+        let mut data = shown(info, token, now);
+        let policies = if info.entity_id.is_empty() { Vec::new() } else { self.issuers.identity_policies(info).await? };
+        if !policies.is_empty() {
+            data.insert("identity_policies".to_owned(), json!(policies));
+        }
+        Ok(Reply::data(data))
     }
 
     pub(super) async fn accessors(self: Arc<Self>, _: Ctx, _: Nothing) -> Result<Reply, ApiError> {

@@ -42,6 +42,9 @@ pub trait Issuers: Send + Sync + 'static {
     /// # Errors
     /// What the method said when it refused.
     async fn renewal(&self, cx: &Ctx, token: &Arc<TokenInfo>) -> Result<(TokenRenewal, Limits), ApiError>;
+
+    /// What the entity of a token and its groups add to its policies.
+    async fn identity_policies(&self, token: &TokenInfo) -> Result<Vec<String>, ApiError>;
 }
 
 /// Body of what is done to a token.

@@ -28,6 +28,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crate::auth::token::TokenAuth;
 use crate::barrier::{Barrier, BarrierError, View};
 use crate::base::MountId;
+use crate::engine::identity::Identity;
 use crate::mount::{ApiError, Class, Mount, MountEntry, Mounted, mounted};
 use crate::storage::Version;
 
@@ -117,7 +118,10 @@ impl Active {
     async fn open_plugin(&self, entry: &Arc<MountEntry>, view: &View) -> Result<Arc<dyn Mounted>, ApiError> {
         match (entry.class, entry.kind.as_str()) {
             (Class::Secret, SYSTEM) => Ok(mounted(Sys::new(self.mounts.back()))),
-            (Class::Secret, IDENTITY) => Ok(mounted(crate::engine::identity::Identity)),
+            (Class::Secret, IDENTITY) => {
+                let (names, deps) = (Arc::new(Methods::new(self.mounts.back())), self.deps(entry));
+                Ok(mounted(Identity::new(Arc::clone(&self.entities), names, view, deps, &self.settings.api_addr)))
+            }
             (Class::Auth, TOKEN) => {
                 let (tokens, policies) = (Arc::clone(&self.tokens), Arc::clone(&self.policies));
                 Ok(mounted(TokenAuth::new(tokens, policies, view.clone(), Arc::new(Methods::new(self.mounts.back())))))

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::barrier::BarrierError;
+use crate::core::access::of_identity;
 use crate::mount::{ApiError, MountEntry};
 use crate::storage::Page;
 
@@ -35,6 +36,7 @@ async fn until_wiped(active: &Arc<Active>, entry: &MountEntry) {
 
 impl Active {
     async fn wipe(self: &Arc<Self>, entry: &MountEntry) -> Result<(), ApiError> {
+        self.entities.forget_mount(&entry.id).await.map_err(of_identity)?;
         let view = self.mount_view(entry);
         loop {
             let keys = view.scan_keys("", Page::first(PAGE)).await?;

@@ -1,0 +1,1 @@
+//! What the store keeps true, without a server around it.
