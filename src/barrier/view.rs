@@ -160,7 +160,7 @@ impl View {
 
     fn decode<T: DeserializeOwned>(&self, key: &Key, stored: &Stored) -> Result<T, BarrierError> {
         let plain = zeroize::Zeroizing::new(self.barrier.open(key, &stored.bytes)?);
-        serde_json::from_slice(&plain).map_err(|error| BarrierError::Decode(key.clone(), decode_reason(&error)))
+        crate::base::json::read_back(&plain).map_err(|error| BarrierError::Decode(key.clone(), decode_reason(&error)))
     }
 }
 

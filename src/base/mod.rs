@@ -2,6 +2,7 @@
 
 pub mod hcl;
 pub mod ids;
+pub mod json;
 pub mod path;
 pub mod random;
 pub mod secret;

@@ -70,7 +70,8 @@ fn put(data: &mut Map<String, Value>, key: &str, value: Value) {
 }
 
 fn merge(data: &mut Map<String, Value>, text: &str) -> Result<(), String> {
-    let object: Map<String, Value> = serde_json::from_str(text).map_err(|error| format!("not a JSON object: {error}"))?;
+    let object: Map<String, Value> =
+        crate::base::json::read(text.as_bytes()).map_err(|error| format!("not a JSON object: {error}"))?;
     data.extend(object);
     Ok(())
 }

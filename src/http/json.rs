@@ -6,6 +6,7 @@
 
 use serde_json::{Map, Number, Value};
 
+use crate::base::json::MOST_LEVELS;
 use crate::config::JsonLimits;
 
 /// Why a body is not taken.
@@ -153,7 +154,7 @@ impl<'a> Reader<'a> {
 
     fn enter(&mut self, depth: usize) -> Result<(), JsonError> {
         self.at += 1;
-        if u64::try_from(depth).unwrap_or(u64::MAX) >= self.limits.depth.min(DEPTH) {
+        if u64::try_from(depth).unwrap_or(u64::MAX) >= self.limits.depth.min(MOST_LEVELS as u64) {
             return Err(JsonError::Exceeds("many levels"));
         }
         self.skip_blanks();
@@ -310,10 +311,6 @@ impl<'a> Reader<'a> {
         JsonError::Malformed(self.at)
     }
 }
-
-/// Levels that are taken whatever the listener says: records are read back by a parser that ends at 128, and what is stored
-/// stands a few levels deep in its record.
-const DEPTH: u64 = 120;
 
 #[cfg(test)]
 #[path = "json_tests.rs"]

@@ -6,7 +6,7 @@ use serde::Deserializer as _;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Body, HclError, Item, MAX_DEPTH, Value, narrow};
+use super::{Body, HclError, Item, MAX_JSON_DEPTH, Value, narrow};
 
 /// Reads a document that begins with `{`.
 pub(super) fn parse(text: &str) -> Result<Body, HclError> {
@@ -58,7 +58,11 @@ impl Reader {
     }
 
     fn check_depth(&self, raw: &RawValue, depth: usize) -> Result<(), HclError> {
-        if depth < MAX_DEPTH { Ok(()) } else { Err(HclError::at(self.line(raw), format!("nested deeper than {MAX_DEPTH}"))) }
+        if depth < MAX_JSON_DEPTH {
+            Ok(())
+        } else {
+            Err(HclError::at(self.line(raw), format!("nested deeper than {MAX_JSON_DEPTH}")))
+        }
     }
 
     /// The line of a value, which is a piece of the document.

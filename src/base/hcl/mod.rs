@@ -19,7 +19,7 @@ pub use model::{Block, Body, Item, Value};
 /// Reads a document: JSON when its first visible character is `{`, else HCL.
 ///
 /// # Errors
-/// When it is neither, is longer than [`MAX_LEN`] or deeper than [`MAX_DEPTH`]; with line and column.
+/// When it is neither, is longer than [`MAX_LEN`] or deeper than [`MAX_DEPTH`] ([`MAX_JSON_DEPTH`] as JSON); with line and column.
 pub fn parse(text: &str) -> Result<Body, HclError> {
     if text.len() > MAX_LEN {
         return Err(HclError::at(0, format!("the document is longer than {MAX_LEN} bytes")));
@@ -97,6 +97,10 @@ pub const MAX_LEN: usize = 1024 * 1024;
 
 /// Bound on objects and lists inside each other: the reader goes down a stack. Real documents need five.
 pub const MAX_DEPTH: usize = 64;
+
+/// The same for the JSON form, where the document is an object itself and what stands there twice under one name is in a list:
+/// each document has a JSON form that is read again.
+pub const MAX_JSON_DEPTH: usize = 2 * MAX_DEPTH + 1;
 
 const BOM: char = '\u{feff}';
 

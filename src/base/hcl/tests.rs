@@ -175,9 +175,9 @@ fn depth_and_length_are_bounded() {
     }
     assert!(refused(&format!("{} {{}}", "a ".repeat(100_000))).contains("nested deeper than 64"));
     let json = |depth| format!("{{\"a\":{}}}", nested("[", "]", depth));
-    assert!(parse(&json(MAX_DEPTH - 1)).is_ok());
-    assert_eq!(refused(&json(MAX_DEPTH)), "line 1: nested deeper than 64");
-    assert_eq!(refused(&json(200_000)), "line 1: nested deeper than 64");
+    assert!(parse(&json(MAX_JSON_DEPTH - 1)).is_ok());
+    assert_eq!(refused(&json(MAX_JSON_DEPTH)), "line 1: nested deeper than 129");
+    assert_eq!(refused(&json(200_000)), "line 1: nested deeper than 129");
     assert!(parse(&format!("#{}", " ".repeat(MAX_LEN - 1))).is_ok());
     assert_eq!(refused(&" ".repeat(MAX_LEN + 1)), "the document is longer than 1048576 bytes");
 }

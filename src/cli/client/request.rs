@@ -123,7 +123,7 @@ impl Reply {
         if self.body.iter().all(u8::is_ascii_whitespace) {
             return Ok(None);
         }
-        serde_json::from_slice(&self.body).map(Some).map_err(|_| {
+        crate::base::json::read(&self.body).map(Some).map_err(|_| {
             let first = String::from_utf8_lossy(&self.body).trim_start().chars().next().unwrap_or(' ');
             format!("the reply of {} is not JSON: it starts with '{first}'", self.url)
         })
@@ -142,7 +142,7 @@ impl Reply {
 
     /// The texts in `errors`, if the body is of that form.
     pub(crate) fn errors(&self) -> Option<Vec<String>> {
-        let body: Value = serde_json::from_slice(&self.body).ok()?;
+        let body: Value = crate::base::json::read(&self.body).ok()?;
         let errors = body.get("errors")?.as_array()?;
         errors.iter().map(|text| text.as_str().map(str::to_owned)).collect()
     }

@@ -51,3 +51,18 @@ async fn who_may_only_create_cannot_write_over_what_was_deleted() {
     server.delete("two/metadata/a").await;
     assert_eq!(write().await.data()["version"], json!(1));
 }
+
+#[tokio::test]
+async fn a_secret_as_deep_as_a_body_can_be_comes_back() {
+    let server = Server::start().await;
+    server.write("sys/mounts/one", json!({ "type": "kv" })).await;
+    server.write("sys/mounts/two", json!({ "type": "kv-v2" })).await;
+    let mut deep = json!("end");
+    for _ in 0..crate::base::json::MOST_LEVELS {
+        deep = json!([deep]);
+    }
+    server.write("one/a", json!({ "v": deep })).await;
+    server.write("two/data/a", json!({ "data": { "v": deep } })).await;
+    assert_eq!(server.read("one/a").await.data()["v"], deep);
+    assert_eq!(server.read("two/data/a").await.data()["data"]["v"], deep);
+}

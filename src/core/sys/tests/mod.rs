@@ -148,7 +148,7 @@ async fn answer(core: &Core, request: Request) -> Told {
         Ok(answer) => match answer.body {
             AnswerBody::Nothing if answer.is_accepted => Told::Accepted,
             AnswerBody::Nothing => Told::Nothing,
-            AnswerBody::Envelope(envelope) => Told::Body(serde_json::from_slice(&envelope.to_json()).unwrap()),
+            AnswerBody::Envelope(envelope) => Told::Body(crate::base::json::read_back(&envelope.to_json()).unwrap()),
             AnswerBody::Raw(raw) => Told::Body(serde_json::from_slice(&raw.bytes).unwrap()),
         },
         Err(refusal) => Told::Refused(refusal.kind, refusal.text.unwrap_or_default()),
