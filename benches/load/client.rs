@@ -25,6 +25,15 @@ pub(crate) fn request(method: &str, path: &str, token: &str, body: &str) -> Vec<
     format!("{method} /v1/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{token}{length}\r\n{body}").into_bytes()
 }
 
+/// The same, asking for a wrapped answer.
+pub(crate) fn request_wrapped(method: &str, path: &str, token: &str, body: &str) -> Vec<u8> {
+    let line = b" HTTP/1.1\r\n";
+    let mut bytes = request(method, path, token, body);
+    let at = bytes.windows(line.len()).position(|part| part == line).map_or(0, |at| at + line.len());
+    bytes.splice(at..at, *b"X-Vault-Wrap-TTL: 60s\r\n");
+    bytes
+}
+
 /// An answer.
 #[derive(Debug)]
 pub(crate) struct Reply {

@@ -4,6 +4,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "a driver measures real time and starts processes itself")]
 
+mod attack;
 mod bare;
 mod client;
 mod cores;
@@ -73,6 +74,7 @@ async fn measure(options: &Options, launcher: &Launcher<'_>) -> Result<(), Faile
             Mode::Restart => restart::measure(options, launcher, report).await,
             Mode::Expired => expired::measure(options, launcher, report).await,
             Mode::Many => many::measure(options, launcher, report).await,
+            Mode::Attack => attack::measure(options, launcher, report).await,
         };
         // One that cannot be measured leaves the others alone.
         if let Err(error) = measured {

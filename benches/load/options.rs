@@ -21,11 +21,14 @@ pub(crate) enum Mode {
     Expired,
     /// A store of a million leases beside an empty one.
     Many,
+    /// Passwords guessed at.
+    Attack,
 }
 
 impl Mode {
     /// In the order in which they run.
-    pub(crate) const ALL: [Self; 6] = [Self::Cpu, Self::Durable, Self::Start, Self::Restart, Self::Expired, Self::Many];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Cpu, Self::Durable, Self::Start, Self::Restart, Self::Expired, Self::Many, Self::Attack];
 
     fn of(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|mode| mode.word() == word)
@@ -40,6 +43,7 @@ impl Mode {
             Self::Restart => "restart",
             Self::Expired => "expired",
             Self::Many => "many",
+            Self::Attack => "attack",
         }
     }
 }
@@ -72,6 +76,8 @@ pub(crate) struct Options {
     pub(crate) lifetime: u64,
     /// Lookups and logins before memory is read.
     pub(crate) settling: usize,
+    /// Wrong ones, of `attack`.
+    pub(crate) logins: usize,
     pub(crate) filled: Option<PathBuf>,
     pub(crate) server: PathBuf,
     /// The server's `cache_size`.
@@ -128,6 +134,7 @@ impl Options {
             leases: [100_000, 10_000, 1_000_000],
             lifetime: 20,
             settling: 10_000,
+            logins: 10_000,
             filled: None,
             server: env!("CARGO_BIN_EXE_leasehold").into(),
             cache: None,
@@ -140,6 +147,7 @@ impl Options {
         self.modes = Mode::ALL.to_vec();
         (self.turn, self.rounds) = (Duration::from_millis(400), 1);
         (self.leases, self.lifetime, self.settling) = ([2000, 500, 5000], 4, 500);
+        self.logins = 200;
     }
 }
 
@@ -159,6 +167,7 @@ usage: load [MODE]... [OPTION]...        measure; the tables are Markdown
   restart   100,000 token leases: what each costs, and the first request after a restart
   expired   10,000 token leases that ended while the server was down
   many      1,000,000 token leases: start, also after kill -9 under load, memory and CPU time beside an empty store
+  attack    10,000 wrong passwords over 64 connections: right logins, lookups and memory meanwhile and afterwards
   all       all of these, in this order
 
   --quick            all modes once, in small; the figures mean nothing

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::Failed;
-use crate::client::{Script, always, request};
+use crate::client::{Script, always, request, request_wrapped};
 use crate::world::{World, secret};
 
 /// One kind of work.
@@ -41,6 +41,7 @@ pub(crate) const ALL: &[Row] = &[
         peer: "150",
         script: |world, lane| Ok(create_and_revoke(world.token(lane))),
     },
+    Row { name: "wrap-unwrap", target: None, peer: "", script: |world, lane| Ok(wrap_and_unwrap(world.token(lane))) },
     Row { name: "aws-issue", target: None, peer: "", script: aws_issue },
 ];
 
@@ -90,6 +91,15 @@ pub(crate) fn create_and_revoke(token: &str) -> Script {
     Box::new(move |last| match last.and_then(|reply| reply.text("client_token")) {
         Some(created) => request("POST", "auth/token/revoke-self", created, ""),
         None => request("POST", "auth/token/create", &token, r#"{"policies":["load"],"ttl":"1h"}"#),
+    })
+}
+
+/// A small secret is wrapped, and then opened by who holds the wrapping token; each counted.
+fn wrap_and_unwrap(token: &str) -> Script {
+    let wrap = request_wrapped("POST", "sys/wrapping/wrap", token, &secret().to_string());
+    Box::new(move |last| match last.and_then(|reply| reply.text("token")) {
+        Some(wrapping) => request("POST", "sys/wrapping/unwrap", wrapping, ""),
+        None => wrap.clone(),
     })
 }
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Keys of AWS from a dev server, with the command line alone: the commands of docs/walkthrough-kubernetes.md after the
+# Keys of AWS from a dev server, with the command line alone: the commands of docs/kubernetes.md after the
 # port of the pod is forwarded. Ends with exit code 0 when each of them did what that page says.
 set -eu
 . "$(dirname "$0")/walkthrough_lib.sh"

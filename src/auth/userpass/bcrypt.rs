@@ -55,6 +55,8 @@ impl Hashed {
 
     /// Whether this is the hash of a password. Takes as long for one that is too long.
     pub(super) fn matches(&self, password: &str) -> bool {
+        #[cfg(test)]
+        compared::note(password);
         let same = self.sum.ct_eq(sum(password, self.cost, self.salt).as_slice());
         bool::from(same) && !is_too_long(password)
     }
@@ -93,6 +95,24 @@ const SUM: usize = 23;
 
 /// bcrypt's own alphabet; other programs leave something in the bits that are not used.
 const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::BCRYPT, NO_PAD.with_decode_allow_trailing_bits(true));
+
+/// How often each password was compared: tests of all threads share the workers, so each has passwords of its own.
+#[cfg(test)]
+pub(crate) mod compared {
+    use std::collections::HashMap;
+    use std::sync::{LazyLock, Mutex};
+
+    static TIMES: LazyLock<Mutex<HashMap<String, usize>>> = LazyLock::new(Mutex::default);
+
+    pub(super) fn note(password: &str) {
+        *TIMES.lock().unwrap().entry(password.to_owned()).or_default() += 1;
+    }
+
+    /// Comparisons of a password so far, with whomever's hash.
+    pub(crate) fn times(password: &str) -> usize {
+        TIMES.lock().unwrap().get(password).copied().unwrap_or_default()
+    }
+}
 
 #[cfg(test)]
 mod tests {

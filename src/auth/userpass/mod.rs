@@ -23,6 +23,8 @@ use crate::mount::{ApiError, Ctx, Deps, Plugin, Table, TokenRenewal};
 use crate::token::TokenInfo;
 
 use self::bcrypt::Hashed;
+#[cfg(test)]
+pub(crate) use self::bcrypt::compared;
 
 /// The auth method.
 pub struct Userpass {

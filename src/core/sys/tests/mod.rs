@@ -4,6 +4,7 @@ mod audit;
 mod documents;
 mod kv;
 mod leases;
+mod logins;
 mod policies;
 mod wrapping;
 
@@ -54,6 +55,7 @@ impl Server {
     async fn with(settings: Settings) -> Self {
         let mut registry = Registry::new();
         registry.secrets::<Lender>().secrets::<Cubbyhole>().secrets::<Kv>().secrets::<KvV2>();
+        crate::auth::builtin(&mut registry);
         let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(1_700_000_000)));
         let core = Core::new(Arc::new(MemoryStorage::new()), settings, registry, clock);
         let input = InitInput { secret_shares: Some(1), secret_threshold: Some(1), ..InitInput::default() };
