@@ -40,7 +40,7 @@ pub struct Refusal {
     /// The first element of `errors`; none for a status without text.
     pub text: Option<String>,
     /// The second one.
-    pub advice: Option<String>,
+    pub advice: Option<Box<str>>,
     /// Sent beside the text.
     pub data: Option<serde_json::Value>,
     /// When to try again.
@@ -78,7 +78,7 @@ impl Refusal {
             kind: error.kind,
             text: (!text.is_empty()).then_some(text),
             advice: error.advice,
-            data: error.data,
+            data: error.data.map(|data| *data),
             retry_after: error.retry_after,
             is_plain: error.is_plain,
         }

@@ -70,7 +70,7 @@ pub(super) fn refused(refusal: Refusal) -> Response<Body> {
         (Some(text), _) if is_plain => reply(status(kind), HeaderValue::from_static("text/plain; charset=utf-8"), text.into()),
         (None, None) => bare(status(kind)),
         (text, data) => {
-            let texts: Vec<&str> = text.iter().chain(&advice).map(String::as_str).collect();
+            let texts: Vec<&str> = text.as_deref().into_iter().chain(advice.as_deref()).collect();
             json_bytes(status(kind), errors(&texts, data.as_ref()).into())
         }
     };

@@ -106,7 +106,7 @@ fn unresolved(arn: &str, failure: Failure) -> ApiError {
     let failure = failure.within(&format!("unable to resolve ARN \"{arn}\" to internal ID: "));
     match failure.named {
         Some((_, sentence)) => failure.error.with_advice(sentence),
-        None => failure.error,
+        None => *failure.error,
     }
 }
 

@@ -71,13 +71,11 @@ fn not_bound(role: &Role, caller: &Caller) -> Failure {
     let was = |resolved: &&super::super::role::Resolved| {
         Principal::parse(&resolved.arn).is_ok_and(|bound| bound.canonical_arn() == canonical)
     };
-    match role.resolved.iter().find(was) {
-        Some(old) => Failure { error: Failure::plain(text).error, ..recreated(&canonical, &caller.unique_id, &old.id) },
-        None => {
-            let sentence = format!("{canonical} is not among the principals of the role: its operator can write the ARN there");
-            Failure::named(Code::PrincipalNotBound, text, sentence)
-        }
+    if let Some(old) = role.resolved.iter().find(was) {
+        return Failure { error: Failure::plain(text).error, ..recreated(&canonical, &caller.unique_id, &old.id) };
     }
+    let sentence = format!("{canonical} is not among the principals of the role: its operator can write the ARN there");
+    Failure::named(Code::PrincipalNotBound, text, sentence)
 }
 
 /// The name is known, but belongs to somebody else than before.
