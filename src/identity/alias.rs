@@ -79,8 +79,8 @@ impl IdentityStore {
         let mut entity = match &change.canonical_id {
             Some(id) => self.read_entity(id).await?.ok_or(IdentityError::Canonical)?,
             None => {
-                let entity = self.fresh_entity(None);
-                self.rename_entity(&entity, None, txn).await?;
+                let mut entity = self.fresh_entity(None);
+                self.name_entity(&mut entity, txn).await?;
                 entity
             }
         };

@@ -79,7 +79,7 @@ impl IdentityStore {
         alias.metadata.clone_from(login.metadata);
         // Somebody else may be making him, or his name: then this batch conflicts.
         self.lead_alias(&alias, &entity.id, txn).await?;
-        self.rename_entity(&entity, None, txn).await?;
+        self.name_entity(&mut entity, txn).await?;
         entity.aliases.push(alias);
         self.regroup(login, &[], &mut entity, txn).await?;
         txn.put(&self.view, &entity_key(&entity.id), &entity)?;

@@ -227,6 +227,3 @@ const GROUPS_KNOWN: usize = 4096;
 
 /// Records read at once where many are.
 const PAGE: usize = 256;
-
-#[cfg(test)]
-mod tests;

@@ -17,9 +17,8 @@ async fn a_path_is_filled_in_from_who_asks() {
     let alias = text(&alias.data()["aliases"][0]["id"]);
     let path = format!("identity/entity-alias/id/{alias}");
     world.write(&path, json!({ "custom_metadata": { "shift": "late" } })).await.is(200);
-    let reads = |directive: String, value: String| async { (directive, value) };
     for (directive, value) in [
-        reads("identity.entity.id".to_owned(), entity.clone()).await,
+        ("identity.entity.id".to_owned(), entity.clone()),
         ("identity.entity.name".to_owned(), "robert".to_owned()),
         ("identity.entity.metadata.desk".to_owned(), "7".to_owned()),
         (format!("identity.entity.aliases.{accessor}.id"), alias.clone()),

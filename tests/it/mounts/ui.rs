@@ -65,5 +65,5 @@ async fn the_rest_of_the_interface_answers() {
     assert_eq!(acl["data"]["exact_paths"]["a/data/deep/x"], json!({ "capabilities": ["read"] }));
     assert_eq!(get(&world, &world.root, "sys/internal/ui/version").await.unwrap()["data"], json!({ "version": "1.14.10" }));
     assert_eq!(get(&world, &token, "sys/internal/ui/namespaces").await.unwrap()["data"], json!({ "keys": [""] }));
-    assert!(get(&world, &world.root, "identity/entity/id").await.unwrap_err().starts_with("NotFound"));
+    assert!(get(&world, &world.root, "identity/entity/id").await.unwrap_err().starts_with("Unsupported"));
 }

@@ -65,7 +65,7 @@ impl<'t> Template<'t> {
         if text.is_empty() {
             return Ok(template);
         }
-        let tried = template.filled_in(|directive| directive.empty());
+        let tried = template.filled_in(Directive::empty);
         let refused = |text: String| ApiError::invalid(format!("error parsing template JSON: {text}"));
         let claims: Map<String, Value> = serde_json::from_str(&tried).map_err(|error| refused(error.to_string()))?;
         match claims.keys().find(|key| RESTRICTED.contains(&key.as_str())) {
@@ -86,7 +86,7 @@ impl<'t> Template<'t> {
         serde_json::from_str(&filled).map_err(ApiError::internal)
     }
 
-    fn filled_in(&self, value: impl Fn(&Directive<'_>) -> Value) -> String {
+    fn filled_in(&self, value: impl Fn(&Directive<'t>) -> Value) -> String {
         self.pieces.iter().fold(String::new(), |mut text, piece| {
             match piece {
                 Piece::Text(literal) => text.push_str(literal),

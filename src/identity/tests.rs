@@ -1,1 +1,0 @@
-//! What the store keeps true, without a server around it.
