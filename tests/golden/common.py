@@ -515,8 +515,26 @@ def compare_reply(step, rep, env):
     if act is None:
         out.append("body: missing: want %s" % short(body))
         return out
-    compare(body, act, match, env, (), out)
+    compare(body, uncapped(body, act), match, env, (), out)
     return out
+
+
+CAPPED = re.compile(r'TTL of "(\w+)" exceeded the effective max_ttl of "(\w+)"; TTL value is capped accordingly')
+
+
+def uncapped(exp, act):
+    """A renewal up to the maximum is capped, with a warning, once a second has passed since the issue: undo that."""
+    if not (isinstance(exp, dict) and isinstance(act, dict) and exp.get("warnings") is None):
+        return act
+    warnings = act.get("warnings") or []
+    m = CAPPED.fullmatch(warnings[0]) if len(warnings) == 1 and isinstance(warnings[0], str) else None
+    if m and 0 < seconds(m.group(1)) - seconds(m.group(2)) <= 5:
+        return {**act, "warnings": None}
+    return act
+
+
+def seconds(text):
+    return sum(int(a) * {"h": 3600, "m": 60, "s": 1}[u] for a, u in re.findall(r"(\d+)([hms])", text))
 
 
 def short(v, n=160):
