@@ -41,25 +41,27 @@ impl Aws {
         }
     }
 
-    /// Makes a call that is the same when made twice, and repeats it where another answer may come.
+    /// Makes a call that is the same when made twice, and repeats it where another answer may come. "Too many" is asked
+    /// again for as long as the call may wait in line.
     pub(super) async fn repeated<T, E, F, Fut>(&self, action: Action, send: F) -> Result<T, AwsError>
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
         F: Fn() -> Fut,
         Fut: Future<Output = Sdk<T, E>>,
     {
-        let mut delay = FIRST_DELAY;
-        for _ in 0..self.max_retries() {
+        let (mut delay, mut left) = (FIRST_DELAY, self.retries());
+        loop {
             match self.once(action, &send).await {
-                Err(error) if error.is_passing() => {
+                // The line is where it waits.
+                Err(error) if error.is_throttled() && self.may_wait() => {}
+                Err(error) if error.is_passing() && left > 0 => {
                     tracing::debug!(aws.action = action, error = %error, "AWS did not answer as hoped; asking again");
                     self.clock().sleep(delay.mul_f64(0.5 + random::unit())).await;
-                    delay = (delay * 2).min(LONGEST_DELAY);
+                    (delay, left) = ((delay * 2).min(LONGEST_DELAY), left - 1);
                 }
                 result => return result,
             }
         }
-        self.once(action, &send).await
     }
 
     /// All pages of a list.
@@ -91,9 +93,10 @@ impl Aws {
         self.admitted(action).await?;
         // The SDK's futures are large, and its log lines print what it sends and gets.
         let silent = Box::pin(send()).with_subscriber(NoSubscriber::default());
-        let result = match timeout(self.clock(), ONE_CALL, silent).await {
+        let limit = self.limit();
+        let result = match timeout(self.clock(), limit, silent).await {
             Some(result) => result.map_err(|error| AwsError::of_sdk(action, error)),
-            None => Err(AwsError::Unknown { text: format!("{action}: no answer within {} s", ONE_CALL.as_secs()) }),
+            None => Err(AwsError::Unknown { text: format!("{action}: no answer within {} s", limit.as_secs()) }),
         };
         self.learnt(action, result)
     }
@@ -103,9 +106,6 @@ impl Aws {
 pub(super) fn next(is_truncated: bool, marker: Option<&str>) -> Option<String> {
     marker.filter(|marker| is_truncated && !marker.is_empty()).map(str::to_owned)
 }
-
-/// One AWS call, connecting included (`aws-secrets-engine.md` §21).
-const ONE_CALL: Duration = Duration::from_secs(30);
 
 const FIRST_DELAY: Duration = Duration::from_millis(200);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);

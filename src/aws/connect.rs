@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::identity::IdentityCache;
 use aws_config::provider_config::ProviderConfig;
@@ -25,7 +26,7 @@ use super::clock::AwsClock;
 use super::error::{AwsError, Unsent};
 use super::hosts::Hosts;
 use super::http::{Route, Wire};
-use super::rates::{Rate, Rates, Urgency};
+use super::rates::{Accounts, Rate, Rates, Urgency};
 use super::sts::{Candidate, Identity};
 
 /// What the environment of the server says on AWS. Read by `config`, handed in.
@@ -71,7 +72,7 @@ pub struct Outside {
     clock: Arc<dyn Clock>,
     wire: Wire,
     environment: Arc<AwsEnvironment>,
-    rates: Arc<Rates>,
+    accounts: Arc<Accounts>,
 }
 
 /// IAM and STS with one set of settings. Cheap to clone.
@@ -81,6 +82,8 @@ pub struct Aws {
     urgency: Urgency,
     /// On `Clock::elapsed`: a call that could not be sent by then is refused as AWS last refused it.
     until: Option<Duration>,
+    /// What one call may take, and that it is made once only.
+    probe: Option<Duration>,
 }
 
 struct Inner {
@@ -92,7 +95,9 @@ struct Inner {
     /// The first candidate that answered, and as whom.
     chosen: OnceCell<(usize, Identity)>,
     max_retries: u32,
-    rates: Arc<Rates>,
+    accounts: Arc<Accounts>,
+    /// Of the credentials until their account is known, then of the account.
+    rates: ArcSwap<Rates>,
 }
 
 impl Outside {
@@ -102,7 +107,13 @@ impl Outside {
     /// TLS cannot be set up, or the bundle of certificates cannot be read.
     pub fn new(clock: Arc<dyn Clock>, environment: AwsEnvironment) -> Result<Self, String> {
         let wire = Wire::new(Arc::clone(&clock), environment.ca_bundle.as_deref())?;
-        Ok(Self { clock, wire, environment: Arc::new(environment), rates: Arc::default() })
+        Ok(Self { clock, wire, environment: Arc::new(environment), accounts: Arc::default() })
+    }
+
+    /// The same, with rates that it shares with whoever calls the same accounts.
+    #[must_use]
+    pub fn sharing(self, accounts: Arc<Accounts>) -> Self {
+        Self { accounts, ..self }
     }
 
     /// A client by these settings. Calls nobody.
@@ -133,9 +144,10 @@ impl Outside {
             chosen: OnceCell::new(),
             max_retries: u32::try_from(settings.max_retries).unwrap_or(DEFAULT_RETRIES).min(MOST_RETRIES),
             route,
-            rates: Arc::clone(&self.rates),
+            rates: ArcSwap::new(self.accounts.of(&format!("{} at {}", settings.access_key, settings.iam_endpoint))),
+            accounts: Arc::clone(&self.accounts),
         };
-        Ok(Aws { inner: Arc::new(inner), urgency: Urgency::default(), until: None })
+        Ok(Aws { inner: Arc::new(inner), urgency: Urgency::default(), until: None, probe: None })
     }
 
     /// The configured region, else the environment's, else `us-east-1`.
@@ -181,17 +193,42 @@ impl Aws {
         Self { until: Some(until), ..self.clone() }
     }
 
+    /// The same, for calls that only ask whether AWS answers: each is made once, and has `limit`.
+    #[must_use]
+    pub fn probing(&self, limit: Duration) -> Self {
+        Self { probe: Some(limit), ..self.clone() }
+    }
+
+    /// The credentials were found to be of this account: from now on its rates hold.
+    pub fn belongs_to(&self, partition: &str, account: &str) {
+        let rates = self.inner.accounts.of(&format!("{partition}/{account}"));
+        if !Arc::ptr_eq(&rates, &self.inner.rates.load()) {
+            self.inner.rates.store(rates);
+        }
+    }
+
     /// How fast the account takes calls, by action.
     pub fn rates(&self) -> BTreeMap<Action, Rate> {
-        self.inner.rates.seen(self.inner.clock.elapsed())
+        self.inner.rates.load().seen(self.inner.clock.elapsed())
     }
 
     pub(super) async fn admitted(&self, action: Action) -> Result<(), AwsError> {
-        self.inner.rates.admit(&*self.inner.clock, action, self.urgency, self.until).await
+        let rates = self.inner.rates.load_full();
+        rates.admit(&*self.inner.clock, action, self.urgency, self.until).await
     }
 
     pub(super) fn learnt<T>(&self, action: Action, result: Result<T, AwsError>) -> Result<T, AwsError> {
-        self.inner.rates.learn(self.inner.clock.elapsed(), action, result)
+        self.inner.rates.load().learn(self.inner.clock.elapsed(), action, result)
+    }
+
+    /// Whether "too many" may be asked again.
+    pub(super) fn may_wait(&self) -> bool {
+        self.probe.is_none() && self.until.is_some_and(|until| self.inner.clock.elapsed() < until)
+    }
+
+    /// What one call may take.
+    pub(super) fn limit(&self) -> Duration {
+        self.probe.unwrap_or(ONE_CALL)
     }
 
     /// Seconds that AWS's clock is ahead of ours, as of its last answer; none when it has not said.
@@ -219,8 +256,8 @@ impl Aws {
         &self.inner.chosen
     }
 
-    pub(super) fn max_retries(&self) -> u32 {
-        self.inner.max_retries
+    pub(super) fn retries(&self) -> u32 {
+        if self.probe.is_some() { 0 } else { self.inner.max_retries }
     }
 
     /// What a creating call overrides: a connection of its own, and the last moment to send.
@@ -279,6 +316,9 @@ fn set(text: &str) -> Option<String> {
 
 /// Where nobody names a region.
 pub const DEFAULT_REGION: &str = "us-east-1";
+
+/// One AWS call, connecting included (`aws-secrets-engine.md` §21).
+const ONE_CALL: Duration = Duration::from_secs(30);
 
 const HALF_A_PAIR: &str =
     "static AWS client credentials haven't been properly configured (the access key or secret key were provided but not both)";

@@ -30,7 +30,7 @@ pub use error::{AwsError, Refusal, Unsent};
 pub use foreign::{ForeignKind, Foreigner};
 pub use key::{KeyListed, KeyPair};
 pub use policy::Inline;
-pub use rates::{Rate, Urgency};
+pub use rates::{Accounts, Rate, Urgency};
 pub use sts::{AssumeRole, Assumed, Federate, Identity, Session};
 pub use user::{NewUser, User};
 

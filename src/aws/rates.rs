@@ -1,11 +1,11 @@
 //! How fast an account takes calls: learnt for each action from AWS's refusals (`aws-secrets-engine.md` §21.8).
 //!
-//! Until AWS first says "too many" an action is not limited. Then its rate is halved, at most once a second, and grows by one
-//! call a second for each second without another such answer, until it is not limited any more. Who waits is let through by
-//! urgency.
+//! Until AWS first says "too many" an action is not limited. Then its rate is halved, at most once a second, and grows by
+//! addition: fast up to shortly below what was too much, slowly around it, faster beyond. Who waits is let through by
+//! urgency, and then in the order of arrival.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::base::{Clock, Ttl};
@@ -38,22 +38,52 @@ pub struct Rate {
     pub throttled: u32,
 }
 
+/// The rates of all accounts that this server calls: whoever calls the same account has the same rates.
+#[derive(Debug, Default)]
+pub struct Accounts {
+    /// Guards the table; whoever makes a client, or learns whose it is; held for a look-up.
+    known: Mutex<BTreeMap<String, Weak<Rates>>>,
+}
+
+impl Accounts {
+    /// The rates of `name`, which somebody may have already.
+    pub(super) fn of(&self, name: &str) -> Arc<Rates> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rates) = known.get(name).and_then(Weak::upgrade) {
+            return rates;
+        }
+        known.retain(|_, rates| rates.strong_count() > 0);
+        let rates = Arc::default();
+        known.insert(name.to_owned(), Arc::downgrade(&rates));
+        rates
+    }
+}
+
 /// The rates of one account.
 #[derive(Debug, Default)]
 pub(super) struct Rates {
     /// Guards the actions; every call; held for a computation.
-    actions: Mutex<BTreeMap<Action, Bucket>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    actions: BTreeMap<Action, Bucket>,
+    /// Of who comes next.
+    ticket: u64,
 }
 
 /// Times are of `Clock::elapsed`.
 #[derive(Debug, Default)]
 struct Bucket {
     limit: Option<f64>,
+    /// What was too much last.
+    ceiling: f64,
     /// Calls that may go now.
     tokens: f64,
     filled: Duration,
-    /// When the limit last grew or was halved.
-    moved: Duration,
+    halved: Duration,
+    grown: Duration,
     /// The second that is counted, how many calls it had, and the one before.
     second: u64,
     used: u32,
@@ -62,23 +92,25 @@ struct Bucket {
     minute: u64,
     throttled: u32,
     throttled_before: u32,
-    /// Who waits, by urgency.
-    waiting: [u32; 4],
+    waiting: BTreeSet<Place>,
     last: Option<Refusal>,
 }
 
-/// A place in the line; left when dropped.
+/// A place in the line.
+type Place = (Urgency, u64);
+
+/// Is left when dropped.
 struct Waiting<'r> {
     rates: &'r Rates,
     action: Action,
-    urgency: Urgency,
+    place: Place,
 }
 
 impl Rates {
     /// Waits until a call may be sent.
     ///
     /// # Errors
-    /// AWS's last refusal, when `until` (on `Clock::elapsed`) would pass first or too many wait already.
+    /// AWS's last refusal, when `until` (on `Clock::elapsed`) would pass first, or too many issues of this account wait.
     pub(super) async fn admit(
         &self,
         clock: &dyn Clock,
@@ -86,23 +118,24 @@ impl Rates {
         urgency: Urgency,
         until: Option<Duration>,
     ) -> Result<(), AwsError> {
-        let mut place: Option<Waiting<'_>> = None;
+        let mut waiting: Option<Waiting<'_>> = None;
+        let place = (urgency, self.next_ticket());
         loop {
             let pause = {
-                let mut actions = self.actions();
-                let bucket = actions.entry(action).or_default();
+                let mut state = self.state();
+                let is_crowded = waiting.is_none() && urgency >= Urgency::Issue && state.waiting_issues() >= MOST_WAITING;
+                let bucket = state.actions.entry(action).or_default();
                 let now = clock.elapsed();
-                let Some(pause) = bucket.take(now, urgency) else { return Ok(()) };
-                let is_late = until.is_some_and(|until| now + pause > until);
-                let is_crowded = place.is_none() && urgency >= Urgency::Issue && bucket.waiting_issues() >= MOST_WAITING;
-                if is_late || is_crowded {
+                let Some(pause) = bucket.take(now, place) else { return Ok(()) };
+                if is_crowded || until.is_some_and(|until| now + pause > until) {
                     return Err(bucket.refusal(action));
+                }
+                if waiting.is_none() {
+                    bucket.waiting.insert(place);
                 }
                 pause
             };
-            if place.is_none() {
-                place = Some(Waiting::new(self, action, urgency));
-            }
+            waiting.get_or_insert(Waiting { rates: self, action, place });
             clock.sleep(pause).await;
         }
     }
@@ -111,15 +144,17 @@ impl Rates {
     pub(super) fn learn<T>(&self, now: Duration, action: Action, result: Result<T, AwsError>) -> Result<T, AwsError> {
         match result {
             Err(AwsError::Refused(mut refusal)) if AwsError::Refused(refusal.clone()).is_throttled() => {
-                let mut actions = self.actions();
-                let bucket = actions.entry(action).or_default();
+                let mut state = self.state();
+                let bucket = state.actions.entry(action).or_default();
                 bucket.halve(now);
                 refusal.retry_after = Some(bucket.drain());
                 bucket.last = Some(refusal.clone());
                 Err(AwsError::Refused(refusal))
             }
+            // Silence says nothing of how much would be too much.
+            Err(error @ (AwsError::Unknown { .. } | AwsError::Unsent { .. })) => Err(error),
             result => {
-                if let Some(bucket) = self.actions().get_mut(action) {
+                if let Some(bucket) = self.state().actions.get_mut(action) {
                     bucket.grow(now);
                 }
                 result
@@ -129,8 +164,8 @@ impl Rates {
 
     /// How each action fares that was called lately or is limited.
     pub(super) fn seen(&self, now: Duration) -> BTreeMap<Action, Rate> {
-        let mut actions = self.actions();
-        let seen = actions.iter_mut().map(|(action, bucket)| {
+        let mut state = self.state();
+        let seen = state.actions.iter_mut().map(|(action, bucket)| {
             bucket.count_time(now);
             let throttled = bucket.throttled + bucket.throttled_before;
             (*action, Rate { allowed: bucket.limit, used: bucket.used.max(bucket.used_before), throttled })
@@ -138,14 +173,26 @@ impl Rates {
         seen.collect()
     }
 
-    fn actions(&self) -> MutexGuard<'_, BTreeMap<Action, Bucket>> {
-        self.actions.lock().unwrap_or_else(PoisonError::into_inner)
+    fn next_ticket(&self) -> u64 {
+        let mut state = self.state();
+        state.ticket += 1;
+        state.ticket
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn waiting_issues(&self) -> usize {
+        self.actions.values().map(|bucket| bucket.waiting.range((Urgency::Issue, 0)..).count()).sum()
     }
 }
 
 impl Bucket {
-    /// Takes a place; else how long until there may be one.
-    fn take(&mut self, now: Duration, urgency: Urgency) -> Option<Duration> {
+    /// Takes a token; else how long until there may be one.
+    fn take(&mut self, now: Duration, place: Place) -> Option<Duration> {
         self.count_time(now);
         let Some(limit) = self.limit else {
             self.used = self.used.saturating_add(1);
@@ -153,8 +200,8 @@ impl Bucket {
         };
         let passed = now.saturating_sub(self.filled).as_secs_f64();
         self.filled = now;
-        self.tokens = (self.tokens + passed * limit).min(limit.max(1.0));
-        let ahead: u32 = self.waiting.iter().take(urgency as usize).sum();
+        self.tokens = (self.tokens + passed * limit).min((limit * BURST).max(1.0));
+        let ahead = u32::try_from(self.waiting.range(..place).count()).unwrap_or(u32::MAX);
         let wanted = 1.0 + f64::from(ahead);
         if self.tokens >= wanted {
             self.tokens -= 1.0;
@@ -168,21 +215,30 @@ impl Bucket {
     fn halve(&mut self, now: Duration) {
         self.count_time(now);
         self.throttled = self.throttled.saturating_add(1);
-        if self.limit.is_some() && now.saturating_sub(self.moved) < STEP {
+        self.tokens = 0.0;
+        if self.limit.is_some() && now.saturating_sub(self.halved) < STEP {
             return;
         }
-        let before = self.limit.unwrap_or_else(|| f64::from(self.used.max(self.used_before)));
-        self.limit = Some((before / 2.0).max(SLOWEST));
-        (self.moved, self.filled, self.tokens) = (now, now, 0.0);
+        self.ceiling = self.limit.unwrap_or_else(|| f64::from(self.used.max(self.used_before)));
+        self.limit = Some((self.ceiling / 2.0).max(SLOWEST));
+        (self.halved, self.grown, self.filled) = (now, now, now);
     }
 
+    /// An answer that is not "too many".
     fn grow(&mut self, now: Duration) {
         let Some(limit) = self.limit else { return };
-        if now.saturating_sub(self.moved) < STEP {
-            return;
-        }
-        self.moved = now;
-        self.limit = Some(limit + 1.0).filter(|limit| *limit <= FASTEST);
+        // Time in which nothing was asked proves nothing.
+        let passed = now.saturating_sub(self.grown).min(STEP).as_secs_f64();
+        self.grown = now;
+        let near = self.ceiling * NEAR;
+        let grown = if limit < near {
+            (limit + (self.ceiling / 2.0) * passed).min(near)
+        } else if limit < self.ceiling * BEYOND {
+            limit + self.ceiling * SLOWLY * passed
+        } else {
+            limit + FASTER * passed
+        };
+        self.limit = Some(grown).filter(|limit| *limit <= FASTEST);
         if self.limit.is_none() {
             self.last = None;
         }
@@ -200,13 +256,9 @@ impl Bucket {
         }
     }
 
-    fn waiting_issues(&self) -> u32 {
-        self.waiting.iter().skip(Urgency::Issue as usize).sum()
-    }
-
     /// Until all who wait now are through, in whole seconds.
     fn drain(&self) -> Ttl {
-        let waiting = self.waiting.iter().sum::<u32>().saturating_add(1);
+        let waiting = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX).saturating_add(1);
         let seconds = f64::from(waiting) / self.limit.unwrap_or(FASTEST);
         Ttl::seconds(Duration::from_secs_f64(seconds.min(600.0)).as_secs().saturating_add(1))
     }
@@ -225,29 +277,15 @@ impl Bucket {
     }
 }
 
-impl<'r> Waiting<'r> {
-    fn new(rates: &'r Rates, action: Action, urgency: Urgency) -> Self {
-        let place = Self { rates, action, urgency };
-        place.change(|count| count.saturating_add(1));
-        place
-    }
-
-    fn change(&self, change: impl FnOnce(u32) -> u32) {
-        if let Some(count) =
-            self.rates.actions().get_mut(self.action).and_then(|bucket| bucket.waiting.get_mut(self.urgency as usize))
-        {
-            *count = change(*count);
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(bucket) = self.rates.state().actions.get_mut(self.action) {
+            bucket.waiting.remove(&self.place);
         }
     }
 }
 
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.change(|count| count.saturating_sub(1));
-    }
-}
-
-/// Between two moves of a limit.
+/// Between two halvings.
 const STEP: Duration = Duration::from_secs(1);
 
 /// Calls a second.
@@ -256,109 +294,25 @@ const SLOWEST: f64 = 0.5;
 /// Calls a second from which on an action is not limited: no account's limits of IAM are that high.
 const FASTEST: f64 = 100.0;
 
-/// Issues that wait for an action (§21.8).
-const MOST_WAITING: u32 = 64;
+/// Of what was too much: up to there a limit grows within a second, as that much went well before.
+const NEAR: f64 = 0.9;
+/// Of what was too much: from there on it is not the limit any more.
+const BEYOND: f64 = 1.1;
+/// Of what was too much, each second, between the two.
+const SLOWLY: f64 = 0.02;
+/// Calls a second, each second, beyond.
+const FASTER: f64 = 1.0;
+
+/// Seconds: as much may have been saved up for a burst.
+const BURST: f64 = 0.2;
+
+/// Issues that wait (§21.8).
+const MOST_WAITING: usize = 64;
 
 /// Seconds: who waits looks again at least so often, since the limit moves.
 const LONGEST_PAUSE: f64 = 1.0;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::base::Timestamp;
-    use crate::base::time::ManualClock;
-
-    const ACTION: Action = "iam:CreateUser";
-
-    fn clock() -> Arc<ManualClock> {
-        Arc::new(ManualClock::at(Timestamp::from_seconds(1_800_000_000)))
-    }
-
-    fn throttled() -> Result<(), AwsError> {
-        let (code, message) = ("Throttling".to_owned(), "Rate exceeded".to_owned());
-        Err(AwsError::Refused(Refusal { action: ACTION, code, message, status: 400, retry_after: None }))
-    }
-
-    async fn admit(rates: &Rates, clock: &ManualClock, urgency: Urgency, wait: u64) -> Result<(), AwsError> {
-        let until = clock.elapsed() + Duration::from_secs(wait);
-        rates.admit(clock, ACTION, urgency, Some(until)).await
-    }
-
-    #[tokio::test]
-    async fn an_action_is_not_limited_before_aws_says_so() {
-        let (rates, clock) = (Rates::default(), clock());
-        for _ in 0..500 {
-            admit(&rates, &clock, Urgency::Issue, 0).await.unwrap();
-        }
-        assert_eq!(rates.seen(clock.elapsed())[ACTION], Rate { allowed: None, used: 500, throttled: 0 });
-    }
-
-    #[tokio::test]
-    async fn a_refusal_halves_the_rate_once_a_second_and_silence_lets_it_grow() {
-        let (rates, clock) = (Rates::default(), clock());
-        for _ in 0..20 {
-            admit(&rates, &clock, Urgency::Issue, 0).await.unwrap();
-        }
-        for _ in 0..3 {
-            let error = rates.learn(clock.elapsed(), ACTION, throttled()).unwrap_err();
-            assert!(matches!(error, AwsError::Refused(Refusal { retry_after: Some(_), .. })));
-        }
-        assert_eq!(rates.seen(clock.elapsed())[ACTION].allowed, Some(10.0));
-        clock.advance(STEP);
-        rates.learn(clock.elapsed(), ACTION, throttled()).unwrap_err();
-        assert_eq!(rates.seen(clock.elapsed())[ACTION].allowed, Some(5.0));
-        clock.advance(STEP);
-        rates.learn(clock.elapsed(), ACTION, Ok(())).unwrap();
-        assert_eq!(rates.seen(clock.elapsed())[ACTION].allowed, Some(6.0));
-    }
-
-    #[tokio::test]
-    async fn who_would_wait_too_long_is_told_what_aws_said() {
-        let (rates, clock) = (Rates::default(), clock());
-        rates.learn(clock.elapsed(), ACTION, throttled()).unwrap_err();
-        let error = admit(&rates, &clock, Urgency::Issue, 0).await.unwrap_err();
-        assert_eq!((error.is_throttled(), error.to_string().as_str()), (true, "Throttling: Rate exceeded"));
-    }
-
-    #[tokio::test]
-    async fn the_more_urgent_go_first() {
-        let (rates, clock) = (Rates::default(), clock());
-        rates.learn(clock.elapsed(), ACTION, throttled()).unwrap_err();
-        let _waits = {
-            let place = Waiting::new(&rates, ACTION, Urgency::Kill);
-            clock.advance(Duration::from_secs(2));
-            place
-        };
-        assert!(admit(&rates, &clock, Urgency::Issue, 0).await.is_err());
-        admit(&rates, &clock, Urgency::Kill, 0).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn issues_that_wait_are_bounded() {
-        let (rates, clock) = (Rates::default(), clock());
-        rates.learn(clock.elapsed(), ACTION, throttled()).unwrap_err();
-        let places: Vec<_> = (0..MOST_WAITING).map(|_| Waiting::new(&rates, ACTION, Urgency::Issue)).collect();
-        assert!(admit(&rates, &clock, Urgency::Issue, 1000).await.is_err());
-        drop(places);
-        clock.advance(Duration::from_secs(2));
-        admit(&rates, &clock, Urgency::Issue, 0).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn who_waits_is_let_through_when_there_is_room() {
-        let (rates, clock) = (Rates::default(), clock());
-        rates.learn(clock.elapsed(), ACTION, throttled()).unwrap_err();
-        let waiting = admit(&rates, &clock, Urgency::Issue, 10);
-        let moving = async {
-            for _ in 0..30 {
-                tokio::task::yield_now().await;
-                clock.advance(Duration::from_millis(100));
-            }
-        };
-        let (admitted, ()) = tokio::join!(waiting, moving);
-        admitted.unwrap();
-    }
-}
+#[path = "rates_tests.rs"]
+mod tests;

@@ -166,7 +166,10 @@ impl Aws {
         for (place, candidate) in self.sts().iter().enumerate() {
             let asked = self.repeated("sts:GetCallerIdentity", || candidate.client.get_caller_identity().send()).await;
             match asked.and_then(identity) {
-                Ok(identity) => return Ok((place, identity)),
+                Ok(identity) => {
+                    self.belongs_to(&identity.partition, &identity.account);
+                    return Ok((place, identity));
+                }
                 Err(error) => last = error,
             }
         }

@@ -7,13 +7,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use crate::audit::Broker;
-use crate::aws::rotation::KeyHolders;
 use crate::barrier::Barrier;
 use crate::base::turns::Turns;
 use crate::base::{Clock, Key, MountId, Shutdown, Tasks, TokenKey};
 use crate::identity::EntityStore;
 use crate::lease::LeaseManager;
-use crate::mount::{ApiError, Deps, MountEntry, Registry, RouteTable};
+use crate::mount::{ApiError, Deps, MountEntry, Registry, RouteTable, Shared};
 use crate::policy::PolicyStore;
 use crate::token::{TokenRecords, TokenStore};
 
@@ -50,8 +49,8 @@ pub struct Active {
     pub(super) admin: tokio::sync::Mutex<()>,
     /// Of plugins.
     pub(super) turns: Arc<Turns>,
-    /// Which mounts hold which access key of AWS.
-    pub(super) access_keys: Arc<KeyHolders>,
+    /// Of plugins.
+    pub(super) shared: Arc<Shared>,
 }
 
 /// How plugins of the server's own reach what they belong to.
@@ -105,7 +104,7 @@ impl Active {
             shutdown: Shutdown::new(),
             admin: tokio::sync::Mutex::new(()),
             turns: Turns::new(),
-            access_keys: KeyHolders::new(),
+            shared: Arc::default(),
             barrier,
         });
         let back = Back::default();
@@ -161,7 +160,8 @@ impl Active {
             turns: Arc::clone(&self.turns),
             policies: Arc::clone(&self.policies),
             environment: Arc::clone(&self.settings.environment),
-            access_keys: Arc::clone(&self.access_keys),
+            cluster: self.cluster.id.as_str().into(),
+            shared: Arc::clone(&self.shared),
         }
     }
 

@@ -24,6 +24,16 @@ impl CoreRevoker {
     }
 }
 
+impl CoreRevoker {
+    async fn asked(&self, lease: &Lease, is_probe: bool) -> Result<Revoked, RevokeError> {
+        let active = self.active()?;
+        match active.lease_cx(lease) {
+            Some((mount, cx)) => mount.plugin.revoke(LeaseCtx { is_probe, ..cx }).await,
+            None => Err(RevokeError::Unsupported("the mount that issued it is gone".to_owned())),
+        }
+    }
+}
+
 impl Active {
     /// What a lease's end or renewal may touch, and who is asked.
     pub(super) fn lease_cx(&self, lease: &Lease) -> Option<(Arc<crate::mount::Mount>, LeaseCtx)> {
@@ -33,6 +43,7 @@ impl Active {
             limits: self.settings.limits(&mount.entry.config),
             mount: Arc::clone(&mount.entry),
             clock: Arc::clone(&self.clock),
+            is_probe: false,
         };
         Some((mount, cx))
     }
@@ -41,11 +52,17 @@ impl Active {
 #[async_trait]
 impl Revoker for CoreRevoker {
     async fn revoke(&self, lease: &Lease) -> Result<Revoked, RevokeError> {
-        let active = self.active()?;
-        match active.lease_cx(lease) {
-            Some((mount, cx)) => mount.plugin.revoke(cx).await,
-            None => Err(RevokeError::Unsupported("the mount that issued it is gone".to_owned())),
-        }
+        self.asked(lease, false).await
+    }
+
+    async fn probe(&self, lease: &Lease) -> Result<Revoked, RevokeError> {
+        self.asked(lease, true).await
+    }
+
+    fn name(&self, lease: &Lease) -> String {
+        let routes = self.0.upgrade().map(|active| active.routes.load_full());
+        let mount = routes.as_ref().and_then(|routes| routes.by_id(&lease.mount));
+        mount.map(|mount| mount.plugin.name_of(lease)).unwrap_or_default()
     }
 
     async fn end_tokens(&self, due: &[TokenKey]) -> Result<(), RevokeError> {

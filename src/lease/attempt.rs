@@ -1,5 +1,6 @@
 //! One attempt to end one lease, and what is written down of it.
 
+use std::fmt::Display;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::base::time::timeout;
 use crate::base::{Timestamp, Ttl, random};
 
 use super::manager::TRIES;
-use super::{Lease, LeaseError, LeaseManager, RevokeError, Revoked, Revoker, State};
+use super::{Failing, Lease, LeaseError, LeaseManager, RevokeError, Revoked, Revoker, State};
 
 /// What an attempt came to.
 #[derive(Debug)]
@@ -22,16 +23,40 @@ pub(super) enum Outcome {
     PutOff(String),
     /// The outside is unwell; nothing was written.
     Upstream(String),
+    /// The outside takes no more calls for now; nothing was written.
+    Throttled(String),
     /// What came of it could not be written down; it is done again.
     Unwritten(LeaseError),
 }
 
+/// How an attempt is made.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Pace {
+    /// All of it.
+    Whole,
+    /// Does the outside answer? At most so long.
+    Probe(Duration),
+    /// In a short time, and then never again.
+    Forced,
+}
+
+impl Pace {
+    fn limit(self) -> Duration {
+        match self {
+            Self::Whole => ATTEMPT,
+            Self::Probe(limit) => limit,
+            Self::Forced => FORCED,
+        }
+    }
+}
+
 impl LeaseManager {
-    /// Tries to end `lease`, which is `Revoking`, within `limit`. By `force` the record goes whatever comes of it.
-    pub(super) async fn attempt(&self, revoker: &dyn Revoker, lease: &Lease, limit: Duration, force: bool) -> Outcome {
+    /// Tries to end `lease`, which is `Revoking`. By force the record goes whatever comes of it.
+    pub(super) async fn attempt(&self, revoker: &dyn Revoker, lease: &Lease, pace: Pace) -> Outcome {
+        let (limit, force) = (pace.limit(), matches!(pace, Pace::Forced));
         let result = if revoker.needs_call(lease) {
-            let call = AssertUnwindSafe(revoker.revoke(lease)).catch_unwind();
-            match timeout(&*self.clock, limit, call).await {
+            let call = if matches!(pace, Pace::Probe(_)) { revoker.probe(lease) } else { revoker.revoke(lease) };
+            match timeout(&*self.clock, limit, AssertUnwindSafe(call).catch_unwind()).await {
                 Some(Ok(result)) => result,
                 Some(Err(_)) => Err(RevokeError::Lease("the revocation panicked".to_owned())),
                 None => Err(RevokeError::Upstream(format!("no answer within {} s", limit.as_secs()))),
@@ -41,28 +66,36 @@ impl LeaseManager {
         };
         let written = match result {
             Ok(Revoked::Done) => self.forget(&lease.id).await.map(|()| Outcome::Ended),
-            Ok(Revoked::Absent { settle }) if force || self.has_settled(lease, settle) => {
+            Ok(Revoked::Absent { settle }) if self.has_settled(lease, settle) => {
                 self.forget(&lease.id).await.map(|()| Outcome::Ended)
+            }
+            Ok(Revoked::Absent { .. }) if force => {
+                self.give_up(revoker, lease, &"it is not shown yet, and may still appear").await
             }
             Ok(Revoked::Absent { .. }) => self.look_again(lease).await,
-            Err(error) if force => {
-                tracing::warn!(
-                    lease.id = %lease.id, lease.kind = lease.kind, error = %error,
-                    "lease `{}` was removed by force; what it held may still be there", lease.id
-                );
-                self.forget(&lease.id).await.map(|()| Outcome::Ended)
-            }
+            Err(error) if force => self.give_up(revoker, lease, &error).await,
             Err(RevokeError::Upstream(text)) => Ok(Outcome::Upstream(text)),
+            Err(RevokeError::Throttled(text)) => Ok(Outcome::Throttled(text)),
             Err(RevokeError::Lease(text)) => self.put_off(lease, text, false).await,
             Err(RevokeError::Unsupported(text)) => self.put_off(lease, text, true).await,
         };
         written.unwrap_or_else(Outcome::Unwritten)
     }
 
+    /// Removes the record of what may still be there, and says so.
+    async fn give_up(&self, revoker: &dyn Revoker, lease: &Lease, why: &(dyn Display + Sync)) -> Result<Outcome, LeaseError> {
+        tracing::warn!(
+            lease.id = %lease.id, lease.kind = lease.kind, lease.what = revoker.name(lease), error = %why,
+            "lease `{}` was removed by force; what it held may still be there: {}", lease.id, revoker.name(lease)
+        );
+        self.forget(&lease.id).await.map(|()| Outcome::Ended)
+    }
+
     async fn look_again(&self, lease: &Lease) -> Result<Outcome, LeaseError> {
         let is_there = self
             .rewrite(lease, |next, now| {
-                next.due = now.plus(doubled(FIRST_LOOK, next.looks, LONGEST_LOOK));
+                // At 1, 2, 4, 8 … seconds after the first.
+                next.due = now.plus(doubled(FIRST_LOOK, next.looks.saturating_sub(1), LONGEST_LOOK));
                 next.looks = next.looks.saturating_add(1);
             })
             .await?;
@@ -74,6 +107,8 @@ impl LeaseManager {
             .rewrite(lease, |next, now| {
                 next.due = now.plus(jittered(doubled(FIRST_RETRY, next.failures, LONGEST_RETRY)));
                 next.failures = next.failures.saturating_add(1);
+                let since = next.failing.as_ref().map_or(now, |failing| failing.since);
+                next.failing = Some(Box::new(Failing { since, text: shortened(&text) }));
                 if hopeless || next.failures >= STUCK_AFTER {
                     next.irrevocable = Some(shortened(&text));
                 }
@@ -144,4 +179,4 @@ const LONGEST_TEXT: usize = 240;
 pub(super) const ATTEMPT: Duration = Duration::from_secs(90);
 
 /// What an attempt may take whose record goes anyway (`aws-secrets-engine.md` §21.6).
-pub(super) const FORCED: Duration = Duration::from_secs(10);
+const FORCED: Duration = Duration::from_secs(10);

@@ -20,6 +20,9 @@ pub(super) const OPEN: &str = "open/";
 /// Where those lie that need an operator.
 pub(super) const STUCK: &str = "stuck/";
 
+/// Where those lie whose end is refused, one folder a mount.
+pub(super) const FAILING: &str = "failing/";
+
 /// Where what hangs on tokens lies, one folder each.
 pub(super) const OF_TOKENS: &str = "token/";
 
@@ -69,6 +72,10 @@ pub(super) fn of_token_lease(token: &TokenKey, suffix: &str) -> String {
 
 pub(super) fn stuck(suffix: &str) -> String {
     format!("{STUCK}{suffix}")
+}
+
+pub(super) fn failing(mount: &MountId, suffix: &str) -> String {
+    format!("{FAILING}{mount}/{suffix}")
 }
 
 pub(super) fn open(mount: &MountId, suffix: &str) -> String {

@@ -13,7 +13,7 @@ use super::lane::Released;
 use super::manager::TRIES;
 use super::token::TOKENS;
 use super::ttl::{self, Wish};
-use super::{Lease, LeaseError, LeaseManager, Leased, Limits, State, Terms, due};
+use super::{LaneReport, Lease, LeaseError, LeaseManager, Leased, Limits, State, Terms, due};
 
 /// Whom a lease hangs on.
 #[derive(Clone, Debug, Default)]
@@ -147,6 +147,22 @@ impl Leases {
         });
     }
 
+    /// The leases of this mount that end first, intents too, at most `limit`.
+    ///
+    /// # Errors
+    /// Storage.
+    pub async fn first(&self, limit: usize) -> Result<Vec<Lease>, LeaseError> {
+        self.manager.first(&self.mount, limit).await
+    }
+
+    /// How the leases of this mount fare.
+    ///
+    /// # Errors
+    /// Storage.
+    pub async fn report(&self) -> Result<LaneReport, LeaseError> {
+        self.manager.report(&self.mount).await
+    }
+
     fn fresh<L: Leased>(&self, what: &L, terms: Terms) -> Result<Lease, LeaseError> {
         let now = self.manager.clock.now();
         if self.owner.last_use {
@@ -173,6 +189,7 @@ impl Leases {
             terms,
             failures: 0,
             irrevocable: None,
+            failing: None,
             due: end,
             looks: 0,
             left: None,

@@ -1,11 +1,9 @@
 //! Something to end, taken out of a lane's queue or waited for, and what came of it.
 
-use std::time::Duration;
-
 use crate::barrier::BarrierError;
 use crate::base::{Timestamp, TokenKey};
 
-use super::attempt::{FORCED, Outcome};
+use super::attempt::{Outcome, Pace};
 use super::lane::Waited;
 use super::{Lease, LeaseError, LeaseManager, RevokeError, Revoker, State};
 
@@ -35,19 +33,19 @@ impl Job {
         }
     }
 
-    pub(super) async fn run(self, manager: &LeaseManager, revoker: &dyn Revoker, limit: Duration) -> JobResult {
+    pub(super) async fn run(self, manager: &LeaseManager, revoker: &dyn Revoker, pace: Pace) -> JobResult {
         match self {
             Self::Lease(lease) => {
                 let _place = manager.places.acquire().await;
-                let outcome = manager.attempt(revoker, &lease, limit, false).await;
+                let outcome = manager.attempt(revoker, &lease, pace).await;
                 JobResult::Lease(lease, outcome)
             }
             Self::Waited(waited) => {
                 let _place = manager.waited_places.acquire().await;
-                let limit = if waited.force { FORCED } else { limit };
+                let pace = if waited.force { Pace::Forced } else { Pace::Whole };
                 match manager.read(&waited.id).await {
                     Ok(Some((lease, _))) if lease.state == State::Revoking => {
-                        let outcome = manager.attempt(revoker, &lease, limit, waited.force).await;
+                        let outcome = manager.attempt(revoker, &lease, pace).await;
                         JobResult::Waited(waited, lease.intent, outcome)
                     }
                     Ok(_) => JobResult::Waited(waited, false, Outcome::Ended),
@@ -79,7 +77,7 @@ pub(super) fn answer_of(outcome: &Outcome, is_intent: bool) -> Result<(), LeaseE
         // The intent's absence cannot be believed yet, which holds nobody up.
         Outcome::Unseen if is_intent => Ok(()),
         Outcome::Unseen => Err(LeaseError::Refused(NOT_SHOWN.to_owned())),
-        Outcome::PutOff(text) | Outcome::Upstream(text) => Err(LeaseError::Refused(text.clone())),
+        Outcome::PutOff(text) | Outcome::Upstream(text) | Outcome::Throttled(text) => Err(LeaseError::Refused(text.clone())),
         Outcome::Unwritten(error) => Err(error.clone()),
     }
 }

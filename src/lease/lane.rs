@@ -50,6 +50,10 @@ pub(super) struct Mail {
     pub(super) closed: bool,
     /// What the worker waits for, while it sleeps.
     pub(super) asleep: Option<Asleep>,
+    /// The end of the rest, on the clock that only runs forward, while the outside is not known to be well.
+    pub(super) resting: Option<Duration>,
+    /// When a lease was ended last.
+    pub(super) last_success: Option<Timestamp>,
 }
 
 /// What a sleeping worker waits for, besides letters.

@@ -274,6 +274,11 @@ impl LeaseManager {
         if old.irrevocable.is_none() && new.irrevocable.is_some() {
             txn.put(&self.view, &due::stuck(suffix), &new.id)?;
         }
+        match (&old.failing, &new.failing) {
+            (None, Some(_)) => drop(txn.put(&self.view, &due::failing(&new.mount, suffix), &new.id)?),
+            (Some(_), None) => drop(txn.delete(&self.view, &due::failing(&old.mount, suffix))),
+            _ => {}
+        }
         Ok(())
     }
 
@@ -291,6 +296,9 @@ impl LeaseManager {
         }
         if lease.irrevocable.is_some() {
             txn.delete(&self.view, &due::stuck(suffix));
+        }
+        if lease.failing.is_some() {
+            txn.delete(&self.view, &due::failing(&lease.mount, suffix));
         }
     }
 
@@ -379,8 +387,8 @@ pub(super) const PAGE: usize = 512;
 /// Times a record is read again when its version moved. The turn makes even two rare.
 pub(super) const TRIES: usize = 8;
 
-/// Attempts out of all queues at once; a mount takes at most six of them, so eight stalled mounts do not stall the ninth.
-const PLACES: usize = 48;
+/// Attempts out of all queues at once; a mount takes at most 24 of them, so eight stalled mounts do not stall the ninth.
+const PLACES: usize = 216;
 
-/// Attempts at once that somebody waits for; with [`PLACES`] 64 in all.
-const WAITED_PLACES: usize = 16;
+/// Attempts at once that somebody waits for; with [`PLACES`] 256 in all.
+const WAITED_PLACES: usize = 40;

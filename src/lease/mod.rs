@@ -7,6 +7,7 @@
 //! lease/due/<lane>/<time, 10 hex digits>/<suffix>  → lease id, for a token its key: order of storage = order of time
 //! lease/token/<token key>/<suffix>                 → lease id, until it is ended: what goes with a token
 //! lease/stuck/<suffix>                             → lease id: needs an operator
+//! lease/failing/<mount id>/<suffix>                → lease id: was refused, and is tried again
 //! lease/open/<mount id>/<suffix>                   → lease id: intents, until they are activated or ended
 //! ```
 //!
@@ -21,6 +22,7 @@ mod job;
 mod lane;
 mod manager;
 mod reaper;
+mod report;
 mod rest;
 mod revoke;
 mod take;
@@ -40,6 +42,7 @@ use crate::base::{LeaseId, MountId, Timestamp, TokenKey, Ttl};
 pub use issue::{Activation, Issued, Leases, Owner, Owners, Pending};
 pub use manager::{Irrevocable, LeaseManager};
 pub use reaper::{RevokeError, Revoked, Revoker};
+pub use report::{Failure, LaneReport};
 pub use revoke::{How, When};
 pub use ttl::{Limits, Terms};
 
@@ -47,6 +50,11 @@ pub use ttl::{Limits, Terms};
 pub trait Leased: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Names the kind within its mount's type.
     const KIND: &'static str;
+
+    /// What it is, in words for the operator who removes it by force.
+    fn name(&self) -> String {
+        String::new()
+    }
 }
 
 /// How far a lease has come.
@@ -101,6 +109,9 @@ pub struct Lease {
     /// Why it cannot be revoked, once that failed often enough to need an operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub irrevocable: Option<String>,
+    /// What the outside says to every try to end it, while it refuses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) failing: Option<Box<Failing>>,
     /// Its place in the order of ends: its end, or when it is tried again.
     pub(crate) due: Timestamp,
     /// How often it was looked for in vain while that proved nothing.
@@ -109,6 +120,15 @@ pub struct Lease {
     /// When its issuer let go of it, on the clock that only runs forward.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) left: Option<Left>,
+}
+
+/// That the end of a lease is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Failing {
+    /// The first time.
+    pub(crate) since: Timestamp,
+    /// What the outside said last.
+    pub(crate) text: String,
 }
 
 /// A moment on `Clock::elapsed`, which means something in one run of the server only.

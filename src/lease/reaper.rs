@@ -26,6 +26,16 @@ pub trait Revoker: Send + Sync + 'static {
     /// Takes back what a lease holds. Idempotent: it is called again after a crash, an error, or a cut.
     async fn revoke(&self, lease: &Lease) -> Result<Revoked, RevokeError>;
 
+    /// The same while the outside is unwell: whether it answers at all is to show soon.
+    async fn probe(&self, lease: &Lease) -> Result<Revoked, RevokeError> {
+        self.revoke(lease).await
+    }
+
+    /// What a lease holds, in words for the operator who removes it by force.
+    fn name(&self, _: &Lease) -> String {
+        String::new()
+    }
+
     /// Ends those of these tokens that are past their end or being ended, with their trees, and leaves the others alone.
     /// Their due keys are gone, or moved, when it returns.
     async fn end_tokens(&self, due: &[TokenKey]) -> Result<(), RevokeError>;
@@ -56,6 +66,9 @@ pub enum RevokeError {
     /// The account or the network is unwell: the whole lane rests.
     #[error("{0}")]
     Upstream(String),
+    /// The outside takes so many calls and no more: the lease waits, and nothing rests.
+    #[error("{0}")]
+    Throttled(String),
     /// This lease alone: tried again later and later, and shown to the operator after the sixth time.
     #[error("{0}")]
     Lease(String),

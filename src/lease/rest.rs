@@ -21,6 +21,11 @@ impl Rest {
         self.until.filter(|until| *until > elapsed)
     }
 
+    /// When the next attempt may be made, while there is a rest or it is not known whether it helped.
+    pub(super) fn resting(&self) -> Option<Duration> {
+        self.until.filter(|_| self.level > 0)
+    }
+
     /// Whether only one attempt at a time is to be made.
     pub(super) fn is_probing(&self) -> bool {
         self.level > 0

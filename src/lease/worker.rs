@@ -14,7 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use crate::base::{Shutdown, Timestamp, TokenKey};
 use crate::storage::Page;
 
-use super::attempt::{ATTEMPT, Outcome};
+use super::attempt::{ATTEMPT, Outcome, Pace};
 use super::job::{Job, JobResult, answer_of, is_of_value};
 use super::lane::{Asleep, Lane, Released, Waited};
 use super::manager::PAGE;
@@ -87,6 +87,7 @@ impl Worker {
                 self.start_ready();
             }
             let asleep = self.asleep();
+            self.lane.mail().resting = self.rest.resting();
             if !self.lane.mail().sleep(asleep) {
                 continue;
             }
@@ -275,7 +276,7 @@ impl Worker {
                 continue;
             }
             self.hold(waited.id.suffix(), waited.due);
-            self.start(Job::Waited(waited), ATTEMPT);
+            self.start(Job::Waited(waited), Pace::Whole);
         }
     }
 
@@ -285,15 +286,16 @@ impl Worker {
             && let Some(job) = self.ready.pop_front()
         {
             self.from_queue += 1;
-            self.start(job, self.rest.limit(ATTEMPT));
+            let pace = if self.rest.is_probing() { Pace::Probe(self.rest.limit(ATTEMPT)) } else { Pace::Whole };
+            self.start(job, pace);
         }
     }
 
-    fn start(&mut self, job: Job, limit: Duration) {
+    fn start(&mut self, job: Job, pace: Pace) {
         let (manager, revoker) = (Arc::clone(&self.manager), Arc::clone(&self.revoker));
         let round = self.rest.round();
         let (is_from_queue, held) = (!matches!(job, Job::Waited(_)), job.held());
-        let work = self.manager.tasks.spawn(async move { job.run(&manager, &*revoker, limit).await });
+        let work = self.manager.tasks.spawn(async move { job.run(&manager, &*revoker, pace).await });
         self.running.push(Box::pin(async move { Finished { round, is_from_queue, held, result: work.await.ok() } }));
     }
 
@@ -312,11 +314,14 @@ impl Worker {
         match result {
             JobResult::Lease(lease, outcome) => {
                 self.judge(round, &outcome);
+                if matches!(outcome, Outcome::Ended) {
+                    self.lane.mail().last_success = Some(self.manager.clock.now());
+                }
                 let suffix: Box<str> = lease.id.suffix().into();
                 self.answer(&suffix, lease.intent, &outcome);
                 match outcome {
                     // Another one is the next probe: this may be the only one that ails.
-                    Outcome::Upstream(_) => self.ready.push_back(Job::Lease(lease)),
+                    Outcome::Upstream(_) | Outcome::Throttled(_) => self.ready.push_back(Job::Lease(lease)),
                     Outcome::Unwritten(_) => self.unhold(&suffix, Some(lease.due)),
                     Outcome::Ended | Outcome::Unseen | Outcome::PutOff(_) => self.unhold(&suffix, None),
                 }
@@ -324,7 +329,10 @@ impl Worker {
             JobResult::Waited(waited, is_intent, outcome) => {
                 self.judge(round, &outcome);
                 let suffix: Box<str> = waited.id.suffix().into();
-                let is_there = matches!(outcome, Outcome::Upstream(_) | Outcome::Unwritten(_));
+                let is_there = matches!(outcome, Outcome::Upstream(_) | Outcome::Throttled(_) | Outcome::Unwritten(_));
+                if matches!(outcome, Outcome::Ended) {
+                    self.lane.mail().last_success = Some(self.manager.clock.now());
+                }
                 self.unhold(&suffix, is_there.then_some(waited.due));
                 let _gone = waited.answer.send(answer_of(&outcome, is_intent));
                 self.answer(&suffix, is_intent, &outcome);
@@ -375,7 +383,7 @@ impl Worker {
                 self.rest.failed(round, self.elapsed());
             }
             Outcome::Unwritten(error) => self.storage_failed(error),
-            Outcome::Ended | Outcome::Unseen | Outcome::PutOff(_) => self.rest.over(),
+            Outcome::Ended | Outcome::Unseen | Outcome::PutOff(_) | Outcome::Throttled(_) => self.rest.over(),
         }
     }
 
@@ -441,11 +449,12 @@ impl Worker {
     }
 }
 
-/// Attempts under way at once in a lane. What a mount's account bears; the outbound rates are the engines' business.
-const PLACES: usize = 8;
+/// Attempts under way at once in a lane. How many calls a mount's account bears is the engines' business: so many that those
+/// that wait for one kind of call do not hold up the others.
+const PLACES: usize = 32;
 
-/// Of those, out of the queue: two places are kept for who waits.
-const QUEUE_PLACES: usize = 6;
+/// Of those, out of the queue: the others are kept for who waits.
+const QUEUE_PLACES: usize = 24;
 
 /// Leases taken ahead of the attempts, claimed in one batch.
 const READY: usize = 64;

@@ -9,7 +9,6 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::aws::rotation::KeyHolders;
 use crate::barrier::{Barrier, BarrierError, Locked, RootKey, View};
 use crate::base::time::ManualClock;
 use crate::base::turns::Turns;
@@ -31,7 +30,6 @@ pub(crate) struct Rig {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) tasks: Tasks,
     pub(crate) shutdown: Shutdown,
-    access_keys: Arc<KeyHolders>,
     leases: Arc<LeaseManager>,
     policies: Arc<PolicyStore>,
     turns: Arc<Turns>,
@@ -92,8 +90,8 @@ impl Rig {
         let leases = LeaseManager::new(&barrier, Arc::clone(&clock) as Arc<dyn Clock>, tasks.clone(), owners);
         let policies = PolicyStore::open(&barrier).await.unwrap();
         let tokens = barrier.view("token/");
-        let (shutdown, access_keys) = (Shutdown::new(), KeyHolders::new());
-        Arc::new(Self { storage, barrier, clock, tasks, shutdown, access_keys, leases, policies, turns: Turns::new(), tokens })
+        let shutdown = Shutdown::new();
+        Arc::new(Self { storage, barrier, clock, tasks, shutdown, leases, policies, turns: Turns::new(), tokens })
     }
 
     /// Lets time pass.
@@ -126,7 +124,8 @@ impl Rig {
             turns: Arc::clone(&self.turns),
             policies: Arc::clone(&self.policies),
             environment: Arc::new(BTreeMap::new()),
-            access_keys: Arc::clone(&self.access_keys),
+            cluster: "cluster".into(),
+            shared: Arc::default(),
         };
         let plugin = registry.opener(entry.class, &entry.kind).unwrap()(view.clone(), deps).await?;
         let ip = Mutex::new(Some([127, 0, 0, 1].into()));

@@ -27,6 +27,8 @@ pub struct LeaseCtx {
     pub limits: Limits,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// The outside was unwell when it was asked last: what this is for is to see soon whether it answers.
+    pub is_probe: bool,
 }
 
 /// The kinds of leases a type of plugin has.
@@ -37,6 +39,13 @@ pub struct LeaseKinds<P> {
 struct Kind<P> {
     revoke: Option<Revoke<P>>,
     renew: Option<Renew<P>>,
+    name: fn(&Lease) -> String,
+}
+
+impl<P> Kind<P> {
+    fn of<L: Leased>() -> Self {
+        Self { revoke: None, renew: None, name: |lease| lease.what::<L>().map(|what| what.name()).unwrap_or_default() }
+    }
 }
 
 impl<P: Send + Sync + 'static> LeaseKinds<P> {
@@ -47,7 +56,7 @@ impl<P: Send + Sync + 'static> LeaseKinds<P> {
 
     /// A kind that ends by itself: nothing is called.
     pub fn ends_by_itself<L: Leased>(&mut self) -> &mut Self {
-        self.kinds.entry(L::KIND).or_insert(Kind { revoke: None, renew: None });
+        self.kinds.entry(L::KIND).or_insert_with(Kind::of::<L>);
         self
     }
 
@@ -58,7 +67,7 @@ impl<P: Send + Sync + 'static> LeaseKinds<P> {
         F: Fn(Arc<P>, LeaseCtx, L) -> Fut + Copy + Send + Sync + 'static,
         Fut: Future<Output = Result<Revoked, RevokeError>> + Send + 'static,
     {
-        let kind = self.kinds.entry(L::KIND).or_insert(Kind { revoke: None, renew: None });
+        let kind = self.kinds.entry(L::KIND).or_insert_with(Kind::of::<L>);
         kind.revoke = Some(Arc::new(move |plugin, cx| match cx.lease.what::<L>() {
             Ok(what) => Box::pin(revoke(plugin, cx, what)),
             Err(error) => Box::pin(std::future::ready(Err(RevokeError::Unsupported(error.to_string())))),
@@ -73,7 +82,7 @@ impl<P: Send + Sync + 'static> LeaseKinds<P> {
         F: Fn(Arc<P>, LeaseCtx, L, Ttl) -> Fut + Copy + Send + Sync + 'static,
         Fut: Future<Output = Result<Terms, ApiError>> + Send + 'static,
     {
-        let kind = self.kinds.entry(L::KIND).or_insert(Kind { revoke: None, renew: None });
+        let kind = self.kinds.entry(L::KIND).or_insert_with(Kind::of::<L>);
         kind.renew = Some(Arc::new(move |plugin, cx, increment| match cx.lease.what::<L>() {
             Ok(what) => Box::pin(renew(plugin, cx, what, increment)),
             Err(error) => Box::pin(std::future::ready(Err(error.into()))),
@@ -84,6 +93,11 @@ impl<P: Send + Sync + 'static> LeaseKinds<P> {
     /// Whether ending this kind takes a call. One nobody knows is asked for, so that somebody says so.
     pub(super) fn needs_call(&self, kind: &str) -> bool {
         self.kinds.get(kind).is_none_or(|kind| kind.revoke.is_some())
+    }
+
+    /// What a lease holds, in words.
+    pub(super) fn name(&self, lease: &Lease) -> String {
+        self.kinds.get(lease.kind.as_str()).map(|kind| (kind.name)(lease)).unwrap_or_default()
     }
 
     pub(super) async fn revoke(&self, plugin: &Arc<P>, cx: LeaseCtx) -> Result<Revoked, RevokeError> {

@@ -15,6 +15,7 @@ mod message;
 mod pattern;
 mod plugin;
 mod router;
+mod shared;
 mod table;
 
 pub use entry::{Class, MountConfig, MountEntry, MountState, TokenTypeRule, UserLockout};
@@ -26,6 +27,7 @@ pub use message::{
     WrapInfo, Writes,
 };
 pub use pattern::{Captures, Pattern, is_name};
-pub use plugin::{Deps, Mounted, Opener, Plugin, Registry, TokenRenewal, mounted};
+pub use plugin::{Deps, Figure, Mounted, Opener, Plugin, Registry, TokenRenewal, mounted};
 pub use router::{Mount, RouteTable};
+pub use shared::Shared;
 pub use table::{Endpoint, EndpointSpec, Found, Table};

@@ -9,7 +9,6 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
-use crate::aws::rotation::KeyHolders;
 use crate::barrier::View;
 use crate::base::turns::Turns;
 use crate::base::{Clock, Key, Shutdown, Tasks, Ttl};
@@ -20,6 +19,7 @@ use crate::token::TokenInfo;
 use super::error::ApiError;
 use super::kinds::{LeaseCtx, LeaseKinds};
 use super::message::{Ctx, Reply};
+use super::shared::Shared;
 use super::table::{EndpointSpec, Found, Table};
 use super::{Class, MountEntry};
 
@@ -40,8 +40,10 @@ pub struct Deps {
     pub policies: Arc<PolicyStore>,
     /// Regions and such of the environment, read at start.
     pub environment: Arc<BTreeMap<String, String>>,
-    /// Which mounts hold which access key of AWS.
-    pub access_keys: Arc<KeyHolders>,
+    /// Names the server, and its nodes, among all others.
+    pub cluster: Arc<str>,
+    /// What all mounts of this server have in common, such as what is known of an account.
+    pub shared: Arc<Shared>,
 }
 
 /// A secrets engine or an auth method.
@@ -78,6 +80,12 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// A key of its storage changed.
     fn invalidate(&self, _: &Key) {}
 
+    /// What can be measured of it, by name and label, without a call outside. How its leases fare is not among it: that is
+    /// the same for all plugins ([`crate::lease::LeaseManager::report`]).
+    fn figures(&self) -> Vec<Figure> {
+        Vec::new()
+    }
+
     /// What whoever unmounts it should know.
     fn parting(self: Arc<Self>) -> impl Future<Output = Vec<String>> + Send {
         std::future::ready(Vec::new())
@@ -87,6 +95,17 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     fn tick(self: Arc<Self>) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
+}
+
+/// Something measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figure {
+    /// What, in words joined by `_`.
+    pub name: &'static str,
+    /// Of which, such as the action of a call.
+    pub label: Option<(&'static str, String)>,
+    /// How much.
+    pub value: f64,
 }
 
 /// What a renewal of a token asks for.
@@ -130,6 +149,8 @@ pub trait Mounted: fmt::Debug + Send + Sync {
     async fn revoke(&self, cx: LeaseCtx) -> Result<Revoked, RevokeError>;
     /// Whether that takes a call.
     fn needs_call(&self, lease: &Lease) -> bool;
+    /// What a lease holds, in words for who removes it by force.
+    fn name_of(&self, lease: &Lease) -> String;
     /// What a renewal of a token asks for.
     async fn renew_token(&self, cx: Ctx, token: Arc<TokenInfo>) -> Result<TokenRenewal, ApiError>;
     /// See [`Plugin::login_name`].
@@ -138,6 +159,8 @@ pub trait Mounted: fmt::Debug + Send + Sync {
     fn invalidate(&self, key: &Key);
     /// See [`Plugin::parting`].
     async fn parting(&self) -> Vec<String>;
+    /// See [`Plugin::figures`].
+    fn figures(&self) -> Vec<Figure>;
     /// See [`Plugin::tick`].
     async fn tick(&self);
 }
@@ -265,6 +288,14 @@ impl<P: Plugin> Mounted for Opened<P> {
 
     fn needs_call(&self, lease: &Lease) -> bool {
         self.shape.kinds.needs_call(&lease.kind)
+    }
+
+    fn name_of(&self, lease: &Lease) -> String {
+        self.shape.kinds.name(lease)
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        self.plugin.figures()
     }
 
     async fn renew_token(&self, cx: Ctx, token: Arc<TokenInfo>) -> Result<TokenRenewal, ApiError> {

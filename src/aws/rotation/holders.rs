@@ -28,13 +28,14 @@ pub struct Holding {
     mount: MountId,
 }
 
-impl KeyHolders {
+impl Default for KeyHolders {
     /// Nobody holds any.
-    pub fn new() -> Arc<Self> {
-        let hash = hmac::Key::new(hmac::HMAC_SHA256, &random::bytes::<32>());
-        Arc::new(Self { hash, held: Mutex::default() })
+    fn default() -> Self {
+        Self { hash: hmac::Key::new(hmac::HMAC_SHA256, &random::bytes::<32>()), held: Mutex::default() }
     }
+}
 
+impl KeyHolders {
     /// A place for a mount that holds none yet.
     pub fn join(self: &Arc<Self>, mount: &MountId, path: &MountPath) -> Holding {
         let mut held = self.held();
@@ -118,7 +119,7 @@ mod tests {
 
     #[test]
     fn another_mount_with_the_same_key_is_named_until_it_holds_another_or_goes() {
-        let all = KeyHolders::new();
+        let all = Arc::<KeyHolders>::default();
         let (one, two) = (join(&all, "aws/"), join(&all, "auth/aws/"));
         one.set("AKIA1");
         assert!(one.others("AKIA1").is_empty());
@@ -134,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_mount_that_moved_is_named_by_its_new_path() {
-        let all = KeyHolders::new();
+        let all = Arc::<KeyHolders>::default();
         let (one, two) = (join(&all, "a/"), join(&all, "b/"));
         two.set("AKIA1");
         all.moved(&two.mount, &MountPath::parse("c/").unwrap());
@@ -143,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_mount_that_is_opened_anew_is_not_another_one_and_keeps_its_place() {
-        let all = KeyHolders::new();
+        let all = Arc::<KeyHolders>::default();
         let (id, path) = (MountId::fresh(), MountPath::parse("aws/").unwrap());
         let before = all.join(&id, &path);
         before.set("AKIA1");
@@ -156,7 +157,7 @@ mod tests {
 
     #[test]
     fn who_holds_no_key_shares_none() {
-        let all = KeyHolders::new();
+        let all = Arc::<KeyHolders>::default();
         let (one, two) = (join(&all, "a/"), join(&all, "b/"));
         one.set("");
         two.set("");

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::failure::Failure;
+use super::faults::Tags;
 use super::form::Form;
 use super::session::{Caller, Kind};
 use super::state::Moment;
@@ -23,6 +24,7 @@ pub(super) struct Call<'a> {
     pub(super) caller: &'a Caller,
     pub(super) now: Moment,
     pub(super) hide: Hide,
+    pub(super) tags: Tags,
     /// Items of a page at the most, whatever the call asks for.
     pub(super) page_limit: usize,
 }

@@ -48,6 +48,11 @@ pub enum Effect {
     Fail500,
     /// Nothing is done, and nothing is answered before [`Faults::release`]; then the answer is a 503.
     Hang,
+    /// Nothing is done, and nothing is answered for so long; then the answer is a 503.
+    Silence {
+        /// How long, on the clock.
+        lasting: Duration,
+    },
     /// It is done; the answer comes only after [`Faults::release`].
     ExecuteThenHang,
     /// The connection is cut; nothing is done.
@@ -71,6 +76,18 @@ pub enum Effect {
     },
 }
 
+/// What becomes of the tags that a `CreateUser` brings along.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tags {
+    /// They are the user's, as AWS does it.
+    #[default]
+    Kept,
+    /// They are lost, as some stand-ins do it.
+    Dropped,
+    /// The call is refused as a whole, as AWS does where `iam:TagUser` is not allowed.
+    Refused,
+}
+
 /// When an observer is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -89,6 +106,8 @@ pub type Observer = Arc<dyn Fn(&str, Phase) + Send + Sync>;
 pub struct Faults {
     /// Guards the rules; calls wait for each other; held for a walk over the rules.
     rules: Mutex<Vec<Rule>>,
+    /// Guards a value; held to read or write it.
+    tags: Mutex<Tags>,
     /// Guards the observer; held to take a copy.
     observer: Mutex<Option<Observer>>,
     releases: watch::Sender<u64>,
@@ -100,6 +119,7 @@ impl Default for Faults {
     fn default() -> Self {
         Self {
             rules: Mutex::default(),
+            tags: Mutex::default(),
             observer: Mutex::default(),
             releases: watch::Sender::new(0),
             hanging: watch::Sender::new(0),
@@ -127,6 +147,15 @@ impl Faults {
     /// Every call of `action` suffers `effect` from now on.
     pub fn every(&self, action: &str, effect: Effect) {
         self.add(Rule { action: Some(action.to_owned()), user: None, when: When::Every, effect });
+    }
+
+    /// What becomes of tags from now on; [`Faults::clear`] changes nothing of it.
+    pub fn treat_tags(&self, tags: Tags) {
+        *self.tags.lock().unwrap_or_else(PoisonError::into_inner) = tags;
+    }
+
+    pub(super) fn tags(&self) -> Tags {
+        *self.tags.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Removes all rules. What hangs goes on hanging, what is late still comes.
@@ -237,7 +266,7 @@ impl Effect {
     /// Whether the call is carried out, now or later.
     fn executes(&self) -> bool {
         match self {
-            Self::Refuse(_) | Self::Throttle | Self::Fail500 | Self::Hang | Self::DropBefore => false,
+            Self::Refuse(_) | Self::Throttle | Self::Fail500 | Self::Hang | Self::Silence { .. } | Self::DropBefore => false,
             Self::ExecuteThenDropReply
             | Self::ExecuteThen500
             | Self::ExecuteThenHang

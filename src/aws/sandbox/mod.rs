@@ -13,6 +13,7 @@ mod failure;
 mod faults;
 mod form;
 mod iam;
+mod limits;
 mod server;
 mod session;
 mod sigv4;
@@ -35,6 +36,7 @@ mod wire_tests;
 #[cfg(test)]
 mod world_tests;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -47,13 +49,15 @@ use self::call::{Call, Hide};
 use self::calls::Calls;
 use self::form::Form;
 use self::iam::managed::ADMINISTRATOR_ACCESS;
+use self::limits::Limits;
 use self::session::{Caller, Kind};
 use self::state::{Moment, State, arn, fold};
 use crate::base::{Clock, Secret, Shutdown, Tasks};
 
 pub use self::calls::CallRecord;
 pub use self::failure::Failure;
-pub use self::faults::{Effect, Faults, Observer, Phase, Rule, When};
+pub use self::faults::{Effect, Faults, Observer, Phase, Rule, Tags, When};
+pub use self::limits::Throttling;
 pub use self::view::UserView;
 
 /// A stand-in for AWS that runs. Clones are the same one.
@@ -65,6 +69,9 @@ pub struct Sandbox {
 /// What the requests of a stand-in share.
 struct Inner {
     address: SocketAddr,
+    /// Its number. Inside every account has the same; each has its own on the wire.
+    account: String,
+    limits: Limits,
     root: (String, Secret<String>),
     clock: Arc<dyn Clock>,
     tasks: Tasks,
@@ -93,6 +100,21 @@ impl Sandbox {
     /// # Errors
     /// When the address is not a loopback one, or cannot be had.
     pub async fn start_on(address: SocketAddr, clock: Arc<dyn Clock>, tasks: &Tasks, shutdown: &Shutdown) -> io::Result<Self> {
+        Self::start_account(ACCOUNT, address, clock, tasks, shutdown).await
+    }
+
+    /// The same, as another account: one of this number, of twelve digits. What tests see of it, such as ARNs in a
+    /// [`UserView`], has the number of the usual one.
+    ///
+    /// # Errors
+    /// As [`Sandbox::start_on`].
+    pub async fn start_account(
+        account: &str,
+        address: SocketAddr,
+        clock: Arc<dyn Clock>,
+        tasks: &Tasks,
+        shutdown: &Shutdown,
+    ) -> io::Result<Self> {
         if !address.ip().to_canonical().is_loopback() {
             let text = format!("the stand-in for AWS listens on loopback addresses only, not on {address}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
@@ -100,6 +122,8 @@ impl Sandbox {
         let listener = TcpListener::bind(address).await?;
         let mut inner = Inner {
             address: listener.local_addr()?,
+            account: account.to_owned(),
+            limits: Limits::default(),
             root: Default::default(),
             clock,
             tasks: tasks.clone(),
@@ -124,12 +148,37 @@ impl Sandbox {
 
     /// The number of its account.
     pub fn account(&self) -> &str {
-        ACCOUNT
+        &self.inner.account
+    }
+
+    /// So many calls of each action are taken in a second, with as many at once after a pause, and further ones are refused
+    /// as too many; none: as many as anybody likes.
+    pub fn limit_calls(&self, per_second: Option<f64>) {
+        self.inner.limits.set(per_second);
+    }
+
+    /// What became of the calls since that was said.
+    pub fn throttling(&self) -> Throttling {
+        self.inner.limits.counts()
+    }
+
+    /// How many access keys there are, without the administrator's.
+    pub fn key_count(&self) -> usize {
+        let state = self.inner.state();
+        state.users.values().filter(|user| user.name != ADMINISTRATOR).map(|user| user.keys.len()).sum()
     }
 
     /// The first access key, id and secret, of the user `leasehold-admin`, who may do everything.
     pub fn root_keys(&self) -> (String, Secret<String>) {
         self.inner.root.clone()
+    }
+
+    /// Makes the administrator another access key, id and secret.
+    ///
+    /// # Errors
+    /// What AWS would answer: there are two at the most.
+    pub fn another_root_key(&self) -> Result<(String, Secret<String>), Failure> {
+        self.inner.new_key(ADMINISTRATOR)
     }
 
     /// What goes wrong.
@@ -269,16 +318,25 @@ impl Inner {
     fn with_call<T>(&self, form: &Form, work: impl FnOnce(&mut State, &Call<'_>) -> T) -> T {
         let root =
             Caller { arn: format!("arn:aws:iam::{ACCOUNT}:root"), id: ACCOUNT.to_owned(), kind: Kind::Role, is_admin: true };
-        let call = Call { form, caller: &root, now: self.moment(), hide: Hide::default(), page_limit: usize::MAX };
+        let call =
+            Call { form, caller: &root, now: self.moment(), hide: Hide::default(), tags: Tags::Kept, page_limit: usize::MAX };
         work(&mut self.state(), &call)
     }
 
     fn new_user(&self, name: &str) -> Result<(String, Secret<String>), Failure> {
         self.run("CreateUser", &[("UserName", name)])?;
+        self.new_key(name)
+    }
+
+    fn new_key(&self, name: &str) -> Result<(String, Secret<String>), Failure> {
+        let keys = |state: &State| -> BTreeMap<String, Secret<String>> {
+            let user = state.users.get(&fold(name));
+            user.map(|user| user.keys.iter().map(|(id, key)| (id.clone(), key.secret.clone())).collect()).unwrap_or_default()
+        };
+        let before = keys(&self.state());
         self.run("CreateAccessKey", &[("UserName", name)])?;
-        let state = self.state();
-        let key = state.users.get(&fold(name)).and_then(|user| user.keys.iter().next());
-        key.map(|(id, key)| (id.clone(), key.secret.clone())).ok_or_else(|| Failure::missing_user(name))
+        let mut new = keys(&self.state()).into_iter().filter(|(id, _)| !before.contains_key(id));
+        new.next().ok_or_else(|| Failure::missing_user(name))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The wire: a loopback listener, requests in the Query protocol of AWS, answers in XML.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,6 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use super::Inner;
 use super::call::{Call, Hide, Outcome};
 use super::calls::CallRecord;
 use super::failure::Failure;
@@ -23,6 +23,7 @@ use super::form::Form;
 use super::session::Caller;
 use super::sigv4::Signed;
 use super::xml::Xml;
+use super::{ACCOUNT, Inner};
 use super::{access, iam, sts};
 use crate::base::{random, time};
 
@@ -126,13 +127,23 @@ async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Result<Respons
         Err(error) if error.is::<LengthLimitError>() => return too_large(),
         Err(_) => return Err(Cut),
     };
-    let asked = match Asked::read(&parts, &body) {
+    let asked = match Asked::read(&parts, &inner.own(&body)) {
         Ok(asked) => asked,
         Err(failure) => return Ok(respond(&inner, Service::Iam, "", Err(failure))),
     };
     let (service, action) = (asked.service, asked.action.clone());
     let outcome = handle(&inner, &parts, &body, asked).await?;
     Ok(respond(&inner, service, &action, outcome))
+}
+
+impl Inner {
+    /// A body in which the account has the number that it has inside.
+    fn own<'b>(&self, body: &'b [u8]) -> Cow<'b, [u8]> {
+        match std::str::from_utf8(body) {
+            Ok(text) if self.account != ACCOUNT => Cow::Owned(text.replace(&self.account, ACCOUNT).into_bytes()),
+            _ => Cow::Borrowed(body),
+        }
+    }
 }
 
 impl Asked {
@@ -173,6 +184,7 @@ async fn handle(inner: &Arc<Inner>, parts: &Parts, body: &[u8], asked: Asked) ->
     let Strike { effect, hide } = inner.faults.strike(&asked.action, asked.form.get("UserName"));
     match effect {
         Some(effect) => suffer(inner, asked, caller, effect, hide).await,
+        None if !inner.limits.admit(&asked.action, inner.clock.elapsed()) => Ok(Err(too_many())),
         None => Ok(execute(inner, &asked, &caller, hide)),
     }
 }
@@ -192,7 +204,7 @@ async fn suffer(inner: &Arc<Inner>, asked: Asked, caller: Caller, effect: Effect
     let run = || execute(inner, &asked, &caller, hide);
     Ok(match effect {
         Effect::Refuse(failure) => Err(failure),
-        Effect::Throttle => Err(Failure::new(400, "Throttling", "Rate exceeded")),
+        Effect::Throttle => Err(too_many()),
         Effect::Fail500 => Err(server_error()),
         Effect::DropBefore => return Err(Cut),
         Effect::ExecuteThenDropReply => {
@@ -205,7 +217,11 @@ async fn suffer(inner: &Arc<Inner>, asked: Asked, caller: Caller, effect: Effect
         }
         Effect::Hang => {
             inner.faults.hang().await;
-            Err(Failure::new(503, "ServiceUnavailable", "The request has failed due to a temporary failure of the server."))
+            Err(unavailable())
+        }
+        Effect::Silence { lasting } => {
+            inner.clock.sleep(lasting).await;
+            Err(unavailable())
         }
         Effect::ExecuteThenHang => {
             let outcome = run();
@@ -238,7 +254,8 @@ fn take_effect_later(inner: &Arc<Inner>, asked: Asked, caller: Caller, after: Du
 
 /// Carries the call out under the rules of the service.
 fn execute(inner: &Inner, asked: &Asked, caller: &Caller, hide: Hide) -> Outcome {
-    let call = Call { form: &asked.form, caller, now: inner.moment(), hide, page_limit: inner.page_limit() };
+    let call =
+        Call { form: &asked.form, caller, now: inner.moment(), hide, tags: inner.faults.tags(), page_limit: inner.page_limit() };
     let outcome = access::check(asked.service, &asked.action, &call).and_then(|()| {
         let mut state = inner.state();
         let outcome = match asked.service {
@@ -261,6 +278,7 @@ fn respond(inner: &Inner, service: Service, action: &str, outcome: Outcome) -> R
             (status, failure.body(service.namespace(), &request_id))
         }
     };
+    let text = if inner.account == ACCOUNT { text } else { text.replace(ACCOUNT, &inner.account) };
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -287,6 +305,14 @@ fn success(service: Service, action: &str, result: &Xml, request_id: &str) -> St
 
 fn no_action(action: &str, version: &str) -> Failure {
     Failure::new(400, "InvalidAction", format!("Could not find operation {action} for version {version}"))
+}
+
+fn too_many() -> Failure {
+    Failure::new(400, "Throttling", "Rate exceeded")
+}
+
+fn unavailable() -> Failure {
+    Failure::new(503, "ServiceUnavailable", "The request has failed due to a temporary failure of the server.")
 }
 
 fn server_error() -> Failure {

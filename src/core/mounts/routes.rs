@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::aws::rotation::KeyHolders;
 use crate::base::MountId;
 use crate::engine::inert::Unavailable;
 use crate::mount::{ApiError, ErrorKind, Mount, MountEntry, RouteTable, mounted};
@@ -63,7 +64,7 @@ impl Active {
 
     /// Publishes a mount in place of what had its id. With `admin` held, as the next two.
     pub(super) fn publish(&self, mount: &Arc<Mount>) {
-        self.access_keys.moved(&mount.entry.id, &mount.entry.path);
+        self.shared.of::<KeyHolders>().moved(&mount.entry.id, &mount.entry.path);
         let old = self.routes.load();
         let others = old.mounts().filter(|other| other.entry.id != mount.entry.id).cloned();
         let mounts: Vec<_> = others.chain([Arc::clone(mount)]).collect();
@@ -72,7 +73,7 @@ impl Active {
 
     /// A mount has no path any more.
     pub(super) fn hide(&self, id: &MountId) {
-        self.access_keys.left(id);
+        self.shared.of::<KeyHolders>().left(id);
         let old = self.routes.load();
         let (leaving, staying): (Vec<_>, Vec<_>) = old.mounts().cloned().partition(|mount| mount.entry.id == *id);
         let hidden: Vec<_> = old.hidden().iter().cloned().chain(leaving).collect();

@@ -101,6 +101,12 @@ impl Root {
         self.access_key.is_empty() && self.secret_key.expose().is_empty()
     }
 
+    /// The access key id and where it is one; none where the credentials are whatever the machine has.
+    pub(super) fn key_in_place(&self) -> Option<String> {
+        let place = [&self.iam_endpoint, &self.sts_endpoint].map(String::as_str).join(" ");
+        (!self.access_key.is_empty()).then(|| format!("{} {place}", self.access_key).trim_end().to_owned())
+    }
+
     /// As a read shows it: without the secret.
     pub(super) fn shown(&self) -> Map<String, Value> {
         let shown = json!({

@@ -31,6 +31,8 @@ pub(super) struct Connection {
     pub(super) template: Template,
     /// Names the credentials where their account is not known (§21.6).
     pub(super) generation: String,
+    /// The access key id, and where it is one; none where the credentials are whatever the machine has.
+    pub(super) key: Option<String>,
     clock: Arc<dyn Clock>,
     /// Guards what was learnt; whoever issues, revokes or reads `status`; held for a look.
     learnt: Mutex<Learnt>,
@@ -54,10 +56,10 @@ struct Learnt {
 }
 
 impl Connection {
-    pub(super) fn new(aws: Aws, template: Template, generation: String, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(aws: Aws, template: Template, generation: String, key: Option<String>, clock: Arc<dyn Clock>) -> Self {
         let ended = Shutdown::new();
         let end = ended.clone().drop_guard();
-        Self { aws, template, generation, clock, learnt: Mutex::default(), ended, _end: end }
+        Self { aws, template, generation, key, clock, learnt: Mutex::default(), ended, _end: end }
     }
 
     /// The same user's, with another key: what was learnt still holds.
@@ -68,7 +70,10 @@ impl Connection {
         };
         let mut learnt = self.learnt();
         (learnt.unmarked_until, learnt.preflight) = (unmarked_until, preflight);
-        learnt.account = learnt.account.take().or(account);
+        if let Some(account) = account.filter(|_| learnt.account.is_none()) {
+            self.aws.belongs_to(&account.partition, &account.id);
+            learnt.account = Some(account);
+        }
     }
 
     /// Is cancelled when nobody uses the connection any more.
@@ -102,8 +107,11 @@ impl Connection {
 
     /// What IAM named is in the account of the credentials.
     pub(super) fn sees(&self, arn: &str) {
-        if let Some(account) = Account::of_arn(arn) {
-            self.learnt().account.get_or_insert(account);
+        let Some(account) = Account::of_arn(arn) else { return };
+        let mut learnt = self.learnt();
+        if learnt.account.is_none() {
+            self.aws.belongs_to(&account.partition, &account.id);
+            learnt.account = Some(account);
         }
     }
 

@@ -6,18 +6,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::aws::{AssumeRole, AwsError, Federate, Session};
+use crate::aws::{AssumeRole, Aws, AwsError, Federate, Session};
 use crate::base::{Secret, Timestamp, Ttl};
 use crate::lease::{Leased, Terms};
 use crate::mount::field::{SecretText, Text};
 use crate::mount::{ApiError, Ctx, Reply};
 
 use super::AwsSecrets;
-use super::connection::Connection;
 use super::document::merged;
 use super::names::{iam_name, normalized, sts_name};
-use super::patience::shown;
+use super::patience::{Patience, overdue, shown};
 use super::role::{self, CredentialType, Role};
+use super::template::Template;
 
 /// Body or query of `creds/{name}` and `sts/{name}`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -73,13 +73,26 @@ impl AwsSecrets {
             role_arn(&role, &input)?;
         }
         let connection = self.connection().await?;
-        match kind {
-            CredentialType::IamUser => Box::pin(self.issue_user(&cx, &connection, &role, &input.name)).await,
-            CredentialType::AssumedRole => Box::pin(assumed(&cx, &connection, &role, &input, ttl)).await,
-            CredentialType::FederationToken => Box::pin(federated(&cx, &connection, &role, ttl)).await,
-            CredentialType::SessionToken => Box::pin(session_token(&cx, &connection, &role, &input, ttl)).await,
+        if kind == CredentialType::IamUser {
+            return Box::pin(self.issue_user(&cx, &connection, &role, &input.name)).await;
         }
+        let patience = Patience::new(&*cx.clock);
+        let asking = Asking { aws: connection.aws.waiting_until(patience.until), template: &connection.template };
+        let lent = async {
+            match kind {
+                CredentialType::AssumedRole => assumed(&cx, &asking, &role, &input, ttl).await,
+                CredentialType::FederationToken => federated(&cx, &asking, &role, ttl).await,
+                _ => session_token(&cx, &asking, &role, &input, ttl).await,
+            }
+        };
+        Box::pin(patience.bound(lent)).await.unwrap_or_else(|| Err(overdue("")))
     }
+}
+
+/// What credentials of STS are made with.
+struct Asking<'a> {
+    aws: Aws,
+    template: &'a Template,
 }
 
 /// A role in the old form gives each of its types on one path only; with two types the path decides (§9.3).
@@ -124,28 +137,28 @@ fn role_arn(role: &Role, input: &CredsInput) -> Result<String, ApiError> {
     }
 }
 
-async fn assumed(cx: &Ctx, connection: &Connection, role: &Role, input: &CredsInput, ttl: Ttl) -> Result<Reply, ApiError> {
+async fn assumed(cx: &Ctx, asking: &Asking<'_>, role: &Role, input: &CredsInput, ttl: Ttl) -> Result<Reply, ApiError> {
     let role_arn = role_arn(role, input)?;
-    let (policy, policy_arns) = filter(connection, role).await?;
-    answering(connection).await?;
+    let (policy, policy_arns) = filter(asking, role).await?;
+    answering(asking).await?;
     let session_name = if let Some(name) = input.role_session_name.as_ref().filter(|text| !text.is_empty()) {
         normalized(name)
     } else {
-        iam_name(&connection.template, cx.caller.display_name(), &input.name, cx.clock.precise())?.text
+        iam_name(asking.template, cx.caller.display_name(), &input.name, cx.clock.precise())?.text
     };
     let tags = role.session_tags.iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect();
     let external_id = role.external_id.clone();
     let wish = AssumeRole { role_arn, session_name, ttl, policy, policy_arns, tags, external_id };
-    let given = connection.aws.assume_role(&wish).await.map_err(|error| shown("Error assuming role: ", &error))?;
+    let given = asking.aws.assume_role(&wish).await.map_err(|error| shown("Error assuming role: ", &error))?;
     let mut data = data_of(&given.session);
     data.insert("arn".to_owned(), given.arn.into());
-    lent(cx, connection, CredentialType::AssumedRole, wish.session_name, &given.session, data)
+    lent(cx, asking, CredentialType::AssumedRole, wish.session_name, &given.session, data)
 }
 
-async fn federated(cx: &Ctx, connection: &Connection, role: &Role, ttl: Ttl) -> Result<Reply, ApiError> {
-    let (policy, policy_arns) = filter(connection, role).await?;
-    answering(connection).await?;
-    let name = sts_name(&connection.template, cx.clock.precise())?.text;
+async fn federated(cx: &Ctx, asking: &Asking<'_>, role: &Role, ttl: Ttl) -> Result<Reply, ApiError> {
+    let (policy, policy_arns) = filter(asking, role).await?;
+    answering(asking).await?;
+    let name = sts_name(asking.template, cx.clock.precise())?.text;
     if policy.is_empty() && policy_arns.is_empty() {
         // Without one the credentials would be as strong as ours where resources have policies.
         return Err(ApiError::invalid(
@@ -153,28 +166,28 @@ async fn federated(cx: &Ctx, connection: &Connection, role: &Role, ttl: Ttl) -> 
         ));
     }
     let wish = Federate { name, ttl, policy, policy_arns };
-    let given = connection.aws.federation_token(&wish).await.map_err(|error| shown("Error generating STS keys: ", &error))?;
+    let given = asking.aws.federation_token(&wish).await.map_err(|error| shown("Error generating STS keys: ", &error))?;
     let data = data_of(&given);
-    lent(cx, connection, CredentialType::FederationToken, wish.name, &given, data)
+    lent(cx, asking, CredentialType::FederationToken, wish.name, &given, data)
 }
 
-async fn session_token(cx: &Ctx, connection: &Connection, role: &Role, input: &CredsInput, ttl: Ttl) -> Result<Reply, ApiError> {
-    answering(connection).await?;
+async fn session_token(cx: &Ctx, asking: &Asking<'_>, role: &Role, input: &CredsInput, ttl: Ttl) -> Result<Reply, ApiError> {
+    answering(asking).await?;
     let code = input.mfa_code.as_ref().map_or_else(Secret::default, |code| code.0.clone());
-    let given = connection.aws.session_token(ttl, &role.mfa_serial_number, &code).await;
+    let given = asking.aws.session_token(ttl, &role.mfa_serial_number, &code).await;
     let given = given.map_err(|error| shown("Error generating STS keys: ", &error))?;
     let data = data_of(&given);
-    lent(cx, connection, CredentialType::SessionToken, String::new(), &given, data)
+    lent(cx, asking, CredentialType::SessionToken, String::new(), &given, data)
 }
 
 /// The session policy: the role's own, and what its groups allow (§14.1).
-async fn filter(connection: &Connection, role: &Role) -> Result<(String, Vec<String>), ApiError> {
+async fn filter(asking: &Asking<'_>, role: &Role) -> Result<(String, Vec<String>), ApiError> {
     let mut arns = role.policy_arns().to_vec();
     let mut documents = Vec::new();
     for group in role.iam_groups() {
         let of_group = async {
-            let attached = connection.aws.attached_group_policies(group).await?;
-            Ok::<_, AwsError>((attached, connection.aws.group_policies(group).await?))
+            let attached = asking.aws.attached_group_policies(group).await?;
+            Ok::<_, AwsError>((attached, asking.aws.group_policies(group).await?))
         };
         let (attached, inline) = of_group.await.map_err(|error| shown("", &error))?;
         arns.extend(attached);
@@ -185,8 +198,8 @@ async fn filter(connection: &Connection, role: &Role) -> Result<(String, Vec<Str
 }
 
 /// Some STS answers.
-async fn answering(connection: &Connection) -> Result<(), ApiError> {
-    let asked = connection.aws.identity().await;
+async fn answering(asking: &Asking<'_>) -> Result<(), ApiError> {
+    let asked = asking.aws.identity().await;
     asked.map(drop).map_err(|error| shown("could not obtain sts client: ", &error))
 }
 
@@ -207,13 +220,13 @@ fn data_of(session: &Session) -> Map<String, Value> {
 /// A lease that lives as long as the credentials.
 fn lent(
     cx: &Ctx,
-    connection: &Connection,
+    asking: &Asking<'_>,
     credential_type: CredentialType,
     username: String,
     session: &Session,
     mut data: Map<String, Value>,
 ) -> Result<Reply, ApiError> {
-    let ttl = left(session.ends, cx.clock.now(), connection.aws.ahead());
+    let ttl = left(session.ends, cx.clock.now(), asking.aws.ahead());
     data.insert("ttl".to_owned(), ttl.as_seconds().into());
     let terms = Terms { ttl, max_ttl: Ttl::ZERO, renewable: false };
     let issued = cx.leases().lend(Sts { credential_type, username }, terms)?;

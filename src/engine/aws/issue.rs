@@ -11,7 +11,7 @@ use crate::mount::{ApiError, Ctx, Reply};
 use super::AwsSecrets;
 use super::connection::{Account, Connection};
 use super::names::iam_name;
-use super::patience::{Patience, shown};
+use super::patience::{Patience, overdue, shown};
 use super::role::Role;
 use super::user::{IamUser, Marks, Verdict, verdict};
 
@@ -43,6 +43,7 @@ impl AwsSecrets {
             access_key_id: None,
             account: connection.account().await,
             generation: connection.generation.clone(),
+            key: connection.key.clone(),
             acknowledged: false,
             chance: name.chance,
         };
@@ -50,7 +51,8 @@ impl AwsSecrets {
         let pending = cx.leases().begin(what).await?;
         let aws = connection.aws.waiting_until(patience.until);
         let issue = Issue { plugin: self, cx, connection, aws, role, patience };
-        let user = match issue.make(&pending).await {
+        let made = patience.bound(issue.make(&pending)).await;
+        let user = match made.unwrap_or_else(|| Made::Perhaps(overdue(CREATING))) {
             Made::User(user) => user,
             Made::Nothing(error) => {
                 pending.abandon().await?;
@@ -64,7 +66,8 @@ impl AwsSecrets {
         what.account = what.account.or_else(|| Account::of_arn(&user.arn));
         (what.user_id, what.acknowledged) = (Some(user.id), true);
         let terms = self.user_terms().await;
-        match issue.furnish(&what).await {
+        let furnished = patience.bound(issue.furnish(&what)).await;
+        match furnished.unwrap_or_else(|| Err(overdue("Error creating access keys: "))) {
             Ok(key) => {
                 what.access_key_id = Some(key.id.clone());
                 Ok(Reply::leased(pending.fulfil(what, terms), data_of(&key)))

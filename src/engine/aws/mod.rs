@@ -33,12 +33,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwapOption;
 use tokio::sync::OnceCell;
 
-use crate::aws::rotation::{Holding, Watch};
-use crate::aws::{AwsEnvironment, Outside};
+use crate::aws::rotation::{Holding, KeyHolders, Watch};
+use crate::aws::{Accounts, AwsEnvironment, Outside};
 use crate::barrier::{BarrierError, View};
 use crate::base::{Key, Ttl, random};
 use crate::lease::Terms;
-use crate::mount::{ApiError, Ctx, Deps, LeaseCtx, LeaseKinds, Named, Nothing, Plugin, Reply, Table};
+use crate::mount::{ApiError, Ctx, Deps, Figure, LeaseCtx, LeaseKinds, Named, Nothing, Plugin, Reply, Table};
 
 use config::{LEASE, LeaseConfig, LeaseInput, ROOT, Root, RootInput};
 use connection::Connection;
@@ -73,7 +73,7 @@ impl Plugin for AwsSecrets {
 
     async fn open(view: View, deps: Deps) -> Result<Self, ApiError> {
         let watch = Watch::new(&*deps.clock);
-        let holding = deps.access_keys.join(&deps.entry.id, &deps.entry.path);
+        let holding = deps.shared.of::<KeyHolders>().join(&deps.entry.id, &deps.entry.path);
         holding.set(&view.read::<Root>(ROOT).await?.unwrap_or_default().access_key);
         Ok(Self {
             view,
@@ -111,6 +111,10 @@ impl Plugin for AwsSecrets {
     fn leases(kinds: &mut LeaseKinds<Self>) {
         kinds.revoked_by::<IamUser, _, _>(Self::revoke_user).renewed_by::<IamUser, _, _>(Self::renew_user);
         kinds.ends_by_itself::<Sts>();
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        self.connection.load_full().map(|connection| status::figures(&connection)).unwrap_or_default()
     }
 
     fn invalidate(&self, key: &Key) {
@@ -152,7 +156,7 @@ impl AwsSecrets {
         self.forget_connection();
         // What could not be ended by the old credentials may be by the new.
         cx.leases().hasten();
-        Ok(Reply::empty().warn_all(if looks { self.look(before, has_keys).await } else { Vec::new() }))
+        Ok(Reply::empty().warn_all(if looks { self.look(&cx.leases(), before, has_keys).await } else { Vec::new() }))
     }
 
     async fn read_lease(self: Arc<Self>, _: Ctx, _: Nothing) -> Result<Reply, ApiError> {
@@ -212,7 +216,7 @@ impl AwsSecrets {
         if root.uses_chain() {
             generation = format!("{generation}/{}", self.run);
         }
-        let connection = Arc::new(Connection::new(aws, template, generation, Arc::clone(&self.deps.clock)));
+        let connection = Arc::new(Connection::new(aws, template, generation, root.key_in_place(), Arc::clone(&self.deps.clock)));
         if self.epoch.load(Ordering::Acquire) == epoch {
             self.connection.store(Some(Arc::clone(&connection)));
             // Changed between the two lines: nobody keeps it.
@@ -227,7 +231,8 @@ impl AwsSecrets {
     async fn outside(&self) -> Result<&Outside, ApiError> {
         let made = self.outside.get_or_try_init(async || {
             let environment = environment(&self.deps.environment);
-            Outside::new(Arc::clone(&self.deps.clock), environment).map_err(ApiError::internal)
+            let outside = Outside::new(Arc::clone(&self.deps.clock), environment).map_err(ApiError::internal)?;
+            Ok::<_, ApiError>(outside.sharing(self.deps.shared.of::<Accounts>()))
         });
         made.await
     }
@@ -237,9 +242,9 @@ impl AwsSecrets {
         self.connection.store(None);
     }
 
-    /// Names the mount among all servers: what a user's marks say.
+    /// What a user's marks say.
     fn cluster(&self) -> &str {
-        self.deps.entry.id.as_str()
+        &self.deps.cluster
     }
 
     fn turn(&self, key: &str) -> String {

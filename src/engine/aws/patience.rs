@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::aws::{AwsError, Unsent};
+use crate::base::time::timeout;
 use crate::base::{Clock, Ttl, random};
 use crate::mount::ApiError;
 
@@ -23,6 +24,11 @@ impl<'a> Patience<'a> {
         Self { clock, until: now + WAIT, not_after: now + ISSUE }
     }
 
+    /// Works for as long as an issue may take; `None`: that is over, and what was under way may have happened.
+    pub(super) async fn bound<T>(&self, work: impl Future<Output = T> + Send) -> Option<T> {
+        timeout(self.clock, self.not_after.saturating_sub(self.clock.elapsed()), work).await
+    }
+
     /// Asks until it is answered or there is no more time. `user` is not visible to all of IAM yet: an answer that knows
     /// nobody of this name is asked again after 1, 2 and 4 seconds.
     pub(super) async fn ask<T, F, Fut>(&self, user: &str, call: F) -> Result<T, AwsError>
@@ -38,6 +44,9 @@ impl<'a> Patience<'a> {
             };
             let pause = if error.is_absent() && error.message().contains(user) {
                 unseen.next().copied()
+            } else if error.is_throttled() {
+                // The line is where it waits.
+                Some(Duration::ZERO)
             } else if error.is_passing() {
                 let pause = delay.mul_f64(0.5 + random::unit());
                 delay = (delay * 2).min(LONGEST_DELAY);
@@ -84,6 +93,11 @@ pub(super) fn shown(prefix: &str, error: &AwsError) -> ApiError {
         AwsError::Refused(_) | AwsError::Unsent { why: Unsent::Credentials | Unsent::Setting, .. } => ApiError::invalid(text),
         AwsError::Unsent { why: Unsent::Connection | Unsent::TooLate, .. } | AwsError::Unknown { .. } => ApiError::upstream(text),
     }
+}
+
+/// An issue that was not done in time.
+pub(super) fn overdue(prefix: &str) -> ApiError {
+    ApiError::upstream(format!("{prefix}not done within {} s", ISSUE.as_secs()))
 }
 
 /// Common clients give up after 30 seconds (§21.8).

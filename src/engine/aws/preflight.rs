@@ -6,9 +6,11 @@ use serde::Serialize;
 
 use crate::aws::{Arn, AwsError, Identity};
 use crate::base::time::{rfc3339_nano, timeout};
+use crate::lease::Leases;
 
 use super::AwsSecrets;
 use super::connection::{Account, Connection};
+use super::user::IamUser;
 
 /// What a look came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -25,7 +27,7 @@ pub(super) struct Preflight {
 
 impl AwsSecrets {
     /// Looks at the credentials as just written. `before`: the account of the former ones, where it was known.
-    pub(super) async fn look(&self, before: Option<Account>, has_keys: bool) -> Vec<String> {
+    pub(super) async fn look(&self, leases: &Leases, before: Option<Account>, has_keys: bool) -> Vec<String> {
         let clock = &self.deps.clock;
         let connection = match self.connection().await {
             Ok(connection) => connection,
@@ -40,7 +42,7 @@ impl AwsSecrets {
             connection.looked_at(Preflight { unchecked: vec![NO_KEY.to_owned()], ..Preflight::default() });
             return Vec::new();
         }
-        let mut preflight = match timeout(&**clock, LOOK, Box::pin(looked(&connection, before))).await {
+        let mut preflight = match timeout(&**clock, LOOK, Box::pin(looked(&connection, leases, before))).await {
             Some(preflight) => preflight,
             None => Preflight { unchecked: vec![format!("no answer within {} s", LOOK.as_secs())], ..Preflight::default() },
         };
@@ -51,17 +53,20 @@ impl AwsSecrets {
     }
 }
 
-async fn looked(connection: &Connection, before: Option<Account>) -> Preflight {
+async fn looked(connection: &Connection, leases: &Leases, before: Option<Account>) -> Preflight {
     let mut found = Preflight::default();
     match connection.aws.identity().await {
         Ok(identity) => {
             let now = connection.account().await;
-            if let (Some(before), Some(now)) = (before, now)
-                && before != now
-            {
+            let is_other = |account: &Account| now.as_ref().is_some_and(|now| now != account);
+            let other = match before.filter(is_other) {
+                None => lent_in(leases).await.into_iter().find(is_other),
+                other => other,
+            };
+            if let Some(other) = other {
                 found.warnings.push(format!(
                     "leases of this mount belong to account {} and can only be revoked with credentials of that account",
-                    before.id
+                    other.id
                 ));
             }
             simulated(connection, identity, &mut found).await;
@@ -73,6 +78,12 @@ async fn looked(connection: &Connection, before: Option<Account>) -> Preflight {
         Err(error) => found.unchecked.push(format!("sts:GetCallerIdentity: {error}")),
     }
     found
+}
+
+/// The accounts of leases; of many a few tell.
+async fn lent_in(leases: &Leases) -> Vec<Account> {
+    let some = leases.first(A_FEW).await.unwrap_or_default();
+    some.iter().filter_map(|lease| lease.what::<IamUser>().ok()?.account).collect()
 }
 
 /// Only a user can be simulated.
@@ -112,6 +123,9 @@ const NEEDED: &[(&str, &str)] = &[
     ("iam:ListGroupsForUser", "iam_user"),
     ("iam:TagUser", "birth marks"),
 ];
+
+/// Leases that are asked for their account.
+const A_FEW: usize = 100;
 
 const NO_KEY: &str = "credentials: no key is configured, those of the machine are used";
 

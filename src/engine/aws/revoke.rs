@@ -17,7 +17,8 @@ impl AwsSecrets {
     pub(super) async fn revoke_user(self: Arc<Self>, cx: LeaseCtx, what: IamUser) -> Result<Revoked, RevokeError> {
         let connection = self.connection().await.map_err(|error| RevokeError::Upstream(error.text))?;
         let is_here = check_account(&connection, &what).await?;
-        let mut ending = Ending { plugin: &self, cx: &cx, connection: &connection, what: &what, key_is_dead: false };
+        let aws = connection.aws.waiting_until(cx.clock.elapsed() + WAIT);
+        let mut ending = Ending { plugin: &self, cx: &cx, connection: &connection, aws, what: &what, key_is_dead: false };
         let result = Box::pin(ending.run()).await;
         match result {
             Ok(Ended::Gone) => {
@@ -39,13 +40,17 @@ impl AwsSecrets {
 
 /// Whether the credentials are of the account the user is in; `false`: it cannot be told (§21.6).
 async fn check_account(connection: &Connection, what: &IamUser) -> Result<bool, RevokeError> {
-    let Some(theirs) = &what.account else { return Ok(what.generation == connection.generation) };
+    let Some(theirs) = &what.account else {
+        // A key is of one account, whatever was configured meanwhile.
+        let is_same_key = what.key.is_some() && what.key == connection.key;
+        return Ok(is_same_key || what.generation == connection.generation);
+    };
     let Some(ours) = connection.account().await else { return Ok(false) };
     if *theirs == ours {
         return Ok(true);
     }
     Err(RevokeError::Lease(format!(
-        "AccountMismatch: user \"{}\" is in account {} ({}), the credentials of config/root are of account {} ({})",
+        "{MISMATCH}: user \"{}\" is in account {} ({}), the credentials of config/root are of account {} ({})",
         what.username, theirs.id, theirs.partition, ours.id, ours.partition
     )))
 }
@@ -59,7 +64,9 @@ fn classified(connection: &Connection, cx: &LeaseCtx, error: &AwsError, key_is_d
     if key_is_dead {
         text.push_str("; its access key is deleted already");
     }
-    if error.is_of_account() || connection.is_denied_to_all(error, &cx.lease.id) {
+    if error.is_throttled() {
+        RevokeError::Throttled(text)
+    } else if error.is_of_account() || connection.is_denied_to_all(error, &cx.lease.id) {
         RevokeError::Upstream(text)
     } else {
         RevokeError::Lease(text)
@@ -79,16 +86,17 @@ struct Ending<'a> {
     plugin: &'a AwsSecrets,
     cx: &'a LeaseCtx,
     connection: &'a Connection,
+    aws: Aws,
     what: &'a IamUser,
     key_is_dead: bool,
 }
 
 impl Ending<'_> {
     async fn run(&mut self) -> Result<Ended, AwsError> {
-        let (aws, what) = (&self.connection.aws.for_urgency(Urgency::Clean), self.what);
+        let (aws, what) = (&self.aws.for_urgency(Urgency::Clean), self.what);
         let user = what.username.as_str();
         let is_proven = match &what.access_key_id {
-            Some(id) => match aws.for_urgency(Urgency::Kill).delete_access_key(user, id).await {
+            Some(id) => match self.first().for_urgency(Urgency::Kill).delete_access_key(user, id).await {
                 Ok(()) => {
                     self.key_is_dead = true;
                     true
@@ -102,26 +110,40 @@ impl Ending<'_> {
         if !is_proven && let Some(ended) = self.is_ours().await? {
             return Ok(ended);
         }
-        let mut rounds = ROUNDS.iter();
+        // Of an intent that may be seconds old, lists lag most.
+        let rounds = if self.cx.lease.intent { ROUNDS.as_slice() } else { ROUNDS.get(..3).unwrap_or_default() };
+        let (mut rounds, mut kept) = (rounds.iter(), None::<AwsError>);
         loop {
             strip(aws, user).await?;
             match aws.delete_user(user).await {
                 Ok(()) => return Ok(Ended::Gone),
                 Err(error) if error.is_absent() => return Ok(Ended::Absent { settle: what.settle() }),
                 Err(error) if error.code() == "DeleteConflict" => {
-                    let kept = strip_foreign(aws, user).await;
+                    // What AWS says of a thing of others that may not be taken away tells more than the conflict.
                     let Some(pause) = rounds.next() else { return Err(kept.unwrap_or(error)) };
                     self.cx.clock.sleep(*pause).await;
+                    kept = strip_foreign(aws, user).await;
+                    if let Some(error) = kept.take_if(|error| error.is_of_account()) {
+                        return Err(error);
+                    }
                 }
                 Err(error) => return Err(error),
             }
         }
     }
 
+    /// The client of step 1. Where the question is whether AWS answers at all, it has a short time and one try.
+    fn first(&self) -> Aws {
+        if self.cx.is_probe { self.aws.probing(PROBE) } else { self.aws.clone() }
+    }
+
     /// `None`: it is there, and ours.
     async fn is_ours(&self) -> Result<Option<Ended>, AwsError> {
-        let (aws, what, lease) = (self.connection.aws.for_urgency(Urgency::Clean), self.what, &self.cx.lease);
+        let (aws, what, lease) = (self.first().for_urgency(Urgency::Clean), self.what, &self.cx.lease);
         let shown = aws.get_user(Some(&what.username)).await;
+        if let Ok(user) = &shown {
+            self.connection.sees(&user.arn);
+        }
         let marks = Marks { cluster: self.plugin.cluster(), lease: &lease.id };
         match verdict(what, marks, lease.issued, aws.ahead(), shown) {
             Verdict::Ours(_) => Ok(None),
@@ -189,8 +211,17 @@ fn gone(removed: Result<(), AwsError>) -> Result<(), AwsError> {
     }
 }
 
-/// Between rounds: lists lag, and who holds the key may make new ones meanwhile.
-const ROUNDS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
+/// Before each further round: lists lag, and who holds a key may make new ones meanwhile. The last one is for intents.
+const ROUNDS: [Duration; 4] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(3)];
+
+/// The code of what other credentials than ours made.
+pub(super) const MISMATCH: &str = "AccountMismatch";
+
+/// So long one attempt waits where AWS takes no more calls.
+const WAIT: Duration = Duration::from_mins(1);
+
+/// A probe's one call (§21.5).
+const PROBE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
@@ -208,7 +239,7 @@ mod tests {
         let settings = Settings { access_key: "AKIA".to_owned(), secret_key: "s".into(), ..Settings::default() };
         let outside = Outside::new(Arc::clone(&clock), AwsEnvironment::default()).unwrap();
         let aws = outside.connect(&settings).await.unwrap();
-        let connection = Connection::new(aws, Template::parse(DEFAULT).unwrap(), "3".to_owned(), clock);
+        let connection = Connection::new(aws, Template::parse(DEFAULT).unwrap(), "3".to_owned(), Some("AKIA".to_owned()), clock);
         connection.sees(sees);
         connection
     }
@@ -222,6 +253,7 @@ mod tests {
             access_key_id: None,
             account: account.and_then(Account::of_arn),
             generation: generation.to_owned(),
+            key: None,
             acknowledged: false,
             chance: 20,
         }
@@ -241,6 +273,9 @@ mod tests {
         assert!(check_account(&connection, &what(Some(A), "1")).await.unwrap());
         assert!(check_account(&connection, &what(None, "3")).await.unwrap());
         assert!(!check_account(&connection, &what(None, "2")).await.unwrap());
+        let with = |key: &str| IamUser { key: Some(key.to_owned()), ..what(None, "2") };
+        assert!(check_account(&connection, &with("AKIA")).await.unwrap(), "a key is of one account");
+        assert!(!check_account(&connection, &with("AKIB")).await.unwrap());
     }
 
     #[tokio::test]

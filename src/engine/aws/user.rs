@@ -28,6 +28,9 @@ pub(super) struct IamUser {
     pub(super) account: Option<Account>,
     /// The credentials it was begun with.
     pub(super) generation: String,
+    /// The access key id of those credentials, and where it is one; none for what the machine has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) key: Option<String>,
     /// AWS said that it was created.
     #[serde(default)]
     pub(super) acknowledged: bool,
@@ -38,6 +41,11 @@ pub(super) struct IamUser {
 
 impl Leased for IamUser {
     const KIND: &'static str = "iam_user";
+
+    fn name(&self) -> String {
+        let account = self.account.as_ref().map_or("an account that is not known", |account| &account.id);
+        format!("IAM user \"{}\" in {account}", self.username)
+    }
 }
 
 impl IamUser {
@@ -96,7 +104,9 @@ pub(super) fn verdict(
         Ok(user) => user,
         Err(error) if error.is_absent() => return Verdict::Absent,
         // As without a mark and without a date.
-        Err(error) if error.is_denied() => return if has_chance { Verdict::Ours(None) } else { Verdict::NotOurs },
+        Err(error) if error.is_denied() && has_chance => return Verdict::Ours(None),
+        // It was made, so it is not given up before somebody may look.
+        Err(error) if error.is_denied() && !what.acknowledged => return Verdict::NotOurs,
         Err(error) => return Verdict::Failed(error),
     };
     let is_ours = match (marks.read(&user), &what.user_id) {
@@ -138,6 +148,7 @@ mod tests {
             access_key_id: None,
             account: None,
             generation: String::new(),
+            key: None,
             acknowledged: false,
             chance,
         }
@@ -186,6 +197,14 @@ mod tests {
     }
 
     #[test]
+    fn who_removes_a_lease_by_force_is_told_which_user_may_be_left() {
+        let account = Account { partition: "aws".to_owned(), id: "111122223333".to_owned() };
+        let name = |account: Option<Account>| IamUser { account, ..what(None, 0) }.name();
+        assert_eq!(name(Some(account)), "IAM user \"u\" in 111122223333");
+        assert_eq!(name(None), "IAM user \"u\" in an account that is not known");
+    }
+
+    #[test]
     fn another_user_id_is_another_user() {
         assert_eq!(of(&what(Some("AIDA2"), 20), Ok(user(NEW, &[("lease", "SUFFIX"), ("cluster", "c")]))), "not ours");
         assert_eq!(of(&what(Some("AIDA1"), 0), Ok(user(OLD, &[]))), "ours");
@@ -213,6 +232,8 @@ mod tests {
     fn who_may_not_look_goes_by_the_name() {
         assert_eq!(of(&what(None, 4), Err(refused("AccessDenied"))), "ours");
         assert_eq!(of(&what(None, 0), Err(refused("AccessDenied"))), "not ours");
+        let made = IamUser { acknowledged: true, ..what(Some("AIDA1"), 0) };
+        assert_eq!(of(&made, Err(refused("AccessDenied"))), "failed");
         assert_eq!(of(&what(None, 4), Err(refused("NoSuchEntity"))), "absent");
         assert_eq!(of(&what(None, 4), Err(refused("ExpiredToken"))), "failed");
     }

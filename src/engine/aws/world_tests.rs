@@ -13,7 +13,7 @@ use crate::base::time::{ManualClock, SystemClock};
 use crate::base::turns::Turns;
 use crate::base::{ApiPath, Clock, MountPath, Shutdown, Tasks, Timestamp, TokenKey, Ttl};
 use crate::lease::{Lease, LeaseManager, Limits, Owner, Owners, RevokeError, Revoked, Revoker};
-use crate::mount::{ApiError, Asked, Body, Caller, Class, Ctx, Deps, LeaseCtx, MountEntry, Mounted, Registry, Reply};
+use crate::mount::{ApiError, Asked, Body, Caller, Class, Ctx, Deps, LeaseCtx, MountEntry, Mounted, Registry, Reply, Shared};
 use crate::policy::{Operation, PolicyStore};
 use crate::storage::memory::MemoryStorage;
 use crate::storage::{Storage, Version};
@@ -56,7 +56,7 @@ impl Revoker for Ends {
     async fn revoke(&self, lease: &Lease) -> Result<Revoked, RevokeError> {
         let clock = Arc::clone(&self.clock);
         let (lease, mount) = (Arc::new(lease.clone()), Arc::clone(&self.entry));
-        self.mounted.revoke(LeaseCtx { lease, mount, limits: LIMITS, clock }).await
+        self.mounted.revoke(LeaseCtx { lease, mount, limits: LIMITS, clock, is_probe: false }).await
     }
     async fn end_tokens(&self, _: &[TokenKey]) -> Result<(), RevokeError> {
         Ok(())
@@ -98,7 +98,8 @@ impl World {
     ) -> Self {
         let (tasks, shutdown) = (Tasks::default(), Shutdown::new());
         let barrier = Locked::new(Arc::new(storage.clone())).unlock(&root).await.unwrap();
-        let access_keys = KeyHolders::new();
+        let shared = Arc::<Shared>::default();
+        let access_keys = shared.of::<KeyHolders>();
         let deps = Deps {
             clock: clock.clone(),
             tasks: tasks.clone(),
@@ -107,7 +108,8 @@ impl World {
             turns: Turns::new(),
             policies: PolicyStore::open(&barrier).await.unwrap(),
             environment: Arc::new(BTreeMap::new()),
-            access_keys: Arc::clone(&access_keys),
+            cluster: "cluster".into(),
+            shared: Arc::clone(&shared),
         };
         let mut registry = Registry::new();
         registry.secrets::<AwsSecrets>();

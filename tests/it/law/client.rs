@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use leasehold::aws::sandbox::Sandbox;
 use leasehold::base::{ApiPath, Secret, Timestamp, Ttl};
 use leasehold::core::{AnswerBody, Core};
 use leasehold::mount::{Asked, Request};
 use leasehold::policy::Operation;
 use serde_json::{Map, Value, json};
+
+use super::stage::Stage;
 
 /// What the server answered.
 #[derive(Clone, Debug)]
@@ -78,9 +79,11 @@ pub(super) async fn look_up(core: &Arc<Core>, root: &str, lease: &str) -> Seen {
 }
 
 /// Whether AWS would take a key.
-pub(super) fn is_alive(sandbox: &Sandbox, access_key: &str) -> bool {
-    let users = sandbox.users();
-    users.iter().any(|name| sandbox.user(name).is_some_and(|user| user.keys.contains_key(access_key)))
+pub(super) fn is_alive(stage: &Stage, access_key: &str) -> bool {
+    [&stage.sandbox, &stage.other].iter().any(|sandbox| {
+        let users = sandbox.users();
+        users.iter().any(|name| sandbox.user(name).is_some_and(|user| user.keys.contains_key(access_key)))
+    })
 }
 
 /// What a request may take.

@@ -32,6 +32,16 @@ pub(super) enum Deed {
     SealOverdue,
     /// The server's clock is set an hour ahead.
     Jump,
+    /// AWS's clock is twenty minutes ahead of the server's from now on.
+    Apart,
+    /// The role is deleted.
+    DeleteRole,
+    /// The server has credentials of another account for a while.
+    OtherAccount,
+    /// The server has the other key of its user from now on.
+    OtherKey,
+    /// All leases of the role, whatever AWS says.
+    Force,
     /// The process is killed, and the next one has a clock that is an hour slow.
     RestartEarlier,
 }
@@ -60,7 +70,8 @@ impl Deed {
 
     /// Whether something that is held may end by it.
     fn ends(self) -> bool {
-        !matches!(self, Self::Issue | Self::Renew | Self::Seal | Self::SealOverdue)
+        use Deed::{Apart, DeleteRole, Issue, OtherAccount, OtherKey, Renew, Seal, SealOverdue};
+        !matches!(self, Issue | Renew | Seal | SealOverdue | Apart | DeleteRole | OtherAccount | OtherKey)
     }
 }
 
@@ -110,6 +121,22 @@ impl World {
                 self.clock.jump(Duration::from_hours(1));
                 Doing::Done
             }
+            Deed::Apart => {
+                self.stage.clock.jump(Duration::from_mins(20));
+                Doing::Done
+            }
+            Deed::DeleteRole => Doing::Request(self.request(&root, Operation::Delete, "aws/roles/r", json!({}))),
+            Deed::OtherAccount => {
+                let (first, other) = (self.stage.roots.first.clone(), self.stage.roots.other_account.clone());
+                let written = self.finish(self.request(&root, Operation::Update, "aws/config/root", other)).await;
+                if !written.is_ok {
+                    self.violated(&format!("the other account is not taken: {}", written.text));
+                }
+                self.live(Duration::from_secs(30)).await;
+                Doing::Request(self.request(&root, Operation::Update, "aws/config/root", first))
+            }
+            Deed::OtherKey => write("aws/config/root", self.stage.roots.second_key.clone()),
+            Deed::Force => write("sys/leases/revoke-force/aws/creds/r", json!({})),
             Deed::RestartEarlier => {
                 self.crash(Duration::from_hours(1)).await;
                 Doing::Done

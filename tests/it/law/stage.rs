@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use leasehold::aws::sandbox::Sandbox;
-use leasehold::base::{Clock, Shutdown, Tasks, Timestamp};
+use leasehold::base::{Clock, Secret, Shutdown, Tasks, Timestamp};
 use leasehold::core::{Core, InitInput, Settings};
 use leasehold::mount::Registry;
 use leasehold::policy::Operation;
 use leasehold::storage::memory::MemoryStorage;
 use leasehold::storage::{Batch, Storage, Write};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client::ask;
 use super::clock::LawClock;
@@ -21,12 +21,30 @@ use super::store::Store;
 /// See the module.
 pub(super) struct Stage {
     pub(super) sandbox: Sandbox,
+    /// Another account.
+    pub(super) other: Sandbox,
+    /// What `config/root` says: as it is, with the account's other key, and for the other account.
+    pub(super) roots: Roots,
     /// AWS's.
     pub(super) clock: Arc<LawClock>,
     pub(super) unseal_key: String,
     pub(super) root: String,
     pub(super) tasks: Tasks,
     disk: Vec<Write>,
+}
+
+/// Bodies of `config/root`.
+pub(super) struct Roots {
+    pub(super) first: Value,
+    pub(super) second_key: Value,
+    pub(super) other_account: Value,
+}
+
+fn root_of(sandbox: &Sandbox, (id, secret): (String, Secret<String>)) -> Value {
+    let url = sandbox.url();
+    json!({
+        "access_key": id, "secret_key": secret.expose(), "region": "us-east-1", "iam_endpoint": url, "sts_endpoint": url,
+    })
 }
 
 impl Stage {
@@ -41,18 +59,30 @@ impl Stage {
         let unseal_key = STANDARD.encode(made.shares[0].expose());
         let root = made.root_token.expose().clone();
         core.unseal(&unseal_key).await.unwrap();
-        let (access_key, secret_key) = sandbox.root_keys();
-        let url = sandbox.url();
-        let config = json!({
-            "access_key": access_key, "secret_key": secret_key.expose(), "region": "us-east-1",
-            "iam_endpoint": url, "sts_endpoint": url,
-        });
+        let shutdown = Shutdown::new();
+        let other = Sandbox::start_account("210987654321", ([127, 0, 0, 1], 0).into(), clock.clone(), &tasks, &shutdown);
+        let other = other.await.unwrap();
+        let roots = Roots {
+            first: root_of(&sandbox, sandbox.root_keys()),
+            second_key: root_of(&sandbox, sandbox.another_root_key().unwrap()),
+            other_account: root_of(&other, other.root_keys()),
+        };
+        sandbox.create_group("law", &[], &[]).unwrap();
+        let assumed = sandbox.create_role("law", None, &[]).unwrap();
         let role = json!({ "credential_type": "iam_user", "policy_document": POLICY });
+        let full = json!({
+            "credential_type": "iam_user", "policy_document": POLICY, "policy_arns": "arn:aws:iam::aws:policy/AdministratorAccess",
+            "iam_groups": "law",
+        });
         for (path, body) in [
             ("sys/mounts/aws", json!({ "type": "aws" })),
-            ("aws/config/root", config),
+            ("aws/config/root", roots.first.clone()),
             ("aws/config/lease", json!({ "lease": "10m", "lease_max": "20m" })),
             ("aws/roles/r", role),
+            ("aws/roles/full", full),
+            ("aws/roles/assume", json!({ "credential_type": "assumed_role", "role_arns": assumed })),
+            ("aws/roles/federate", json!({ "credential_type": "federation_token", "policy_document": POLICY })),
+            ("aws/roles/session", json!({ "credential_type": "session_token" })),
         ] {
             let reply = ask(&core, &root, Operation::Update, path, body).await;
             assert!(reply.is_ok, "{path}: {}", reply.text);
@@ -63,7 +93,7 @@ impl Stage {
             let bytes = storage.get(&key).await.unwrap().unwrap().bytes;
             disk.push(Write::Put(key, bytes));
         }
-        Self { sandbox, clock, unseal_key, root, tasks, disk }
+        Self { sandbox, other, roots, clock, unseal_key, root, tasks, disk }
     }
 
     /// A copy of the disk.

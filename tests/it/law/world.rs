@@ -33,6 +33,8 @@ pub(super) struct World {
     pub(super) may_end: bool,
     pub(super) trail: Trail,
     title: String,
+    /// The role that is asked for.
+    pub(super) role: &'static str,
     /// Keys of tokens on a server that nobody uses.
     token_keys: usize,
 }
@@ -64,6 +66,7 @@ impl World {
             may_end: false,
             trail,
             title,
+            role: "r",
             token_keys,
         };
         world.unseal().await;
@@ -94,10 +97,10 @@ impl World {
     /// Credentials are asked for; the lease is looked up before they are used.
     pub(super) fn issue(&self) -> JoinHandle<Result<Option<Held>, String>> {
         let (core, stage, clock) = (Arc::clone(&self.core), Arc::clone(&self.stage), Arc::clone(&self.clock));
-        let asked = self.request(&self.holder, Operation::Read, "aws/creds/r", json!({}));
+        let asked = self.request(&self.holder, Operation::Read, &format!("aws/creds/{}", self.role), json!({}));
         self.stage.tasks.spawn(async move {
             let Some(held) = asked.await.unwrap().held(clock.now()) else { return Ok(None) };
-            if look_up(&core, &stage.root, &held.lease).await == Seen::NotFound && is_alive(&stage.sandbox, &held.access_key) {
+            if look_up(&core, &stage.root, &held.lease).await == Seen::NotFound && is_alive(&stage, &held.access_key) {
                 return Err(held.lease);
             }
             Ok(Some(held))
@@ -109,6 +112,16 @@ impl World {
         match issued {
             Ok(held) => self.held.extend(held),
             Err(lease) => self.violated(&format!("a credential was handed out, and lease {lease} is not shown")),
+        }
+    }
+
+    /// The server has these credentials from now on.
+    pub(super) async fn set_root(&self, root: &serde_json::Value) {
+        self.stage.sandbox.faults().clear();
+        let asked = self.request(&self.stage.root, Operation::Update, "aws/config/root", root.clone());
+        let written = self.finish(asked).await;
+        if !written.is_ok {
+            self.violated(&format!("credentials are not taken: {}", written.text));
         }
     }
 
@@ -124,7 +137,7 @@ impl World {
     /// Lets everything run that can without time.
     pub(super) async fn quiet(&self) {
         let signs = || {
-            let asked = (self.store.commits(), self.stage.sandbox.count());
+            let asked = (self.store.commits(), self.stage.sandbox.count() + self.stage.other.count());
             (self.clock.changes(), self.stage.clock.changes(), asked, self.trail.0.lock().unwrap().len())
         };
         let mut before = signs();
@@ -179,6 +192,16 @@ impl World {
         }
     }
 
+    /// Users at AWS that no client holds a living lease of.
+    pub(super) fn strays(&self) -> Vec<String> {
+        let now = self.clock.now();
+        let is_held = |name: &String| {
+            let keys = self.stage.sandbox.user(name).map(|user| user.keys).unwrap_or_default();
+            self.held.iter().any(|held| now < held.ends && keys.contains_key(&held.access_key))
+        };
+        self.stage.sandbox.users().into_iter().filter(|name| !is_held(name)).collect()
+    }
+
     /// The process is killed; another one starts on what is durable, with a clock that is set back by that.
     pub(super) async fn crash(&mut self, back: Duration) {
         self.trail.note("the process is killed");
@@ -212,7 +235,7 @@ impl World {
     /// Each credential in a client's hands is shown by its lease, or dead.
     pub(super) async fn check_held(&self) {
         for held in &self.held {
-            if !is_alive(&self.stage.sandbox, &held.access_key) {
+            if !is_alive(&self.stage, &held.access_key) {
                 if !self.may_end && self.clock.now() < held.ends {
                     self.violated(&format!("what lease {} holds was ended before its end", held.lease));
                 }
@@ -261,7 +284,8 @@ impl World {
 
     /// What there is that should not outlive its end.
     fn left(&self) -> Option<String> {
-        let (users, late) = (self.stage.sandbox.users(), self.stage.sandbox.faults().late());
+        let (mut users, late) = (self.stage.sandbox.users(), self.stage.sandbox.faults().late());
+        users.extend(self.stage.other.users());
         let leases = self.store.disk.keys("lease/");
         let tokens = self.store.disk.keys("token/");
         let mounts = self.store.disk.keys("core/gone/");

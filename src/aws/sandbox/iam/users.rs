@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::call::{Call, Outcome};
 use super::super::failure::Failure;
+use super::super::faults::Tags;
 use super::super::state::{Policies, State, User, fold, new_id};
 use super::super::xml::Xml;
 use super::managed;
@@ -13,7 +14,12 @@ pub(super) fn create(state: &mut State, call: &Call<'_>) -> Outcome {
     let name = call.form.required("UserName")?;
     names::name("userName", name, 64)?;
     let path = names::path(call.form)?;
-    let tags = names::tags(call.form)?;
+    let tags = match call.tags {
+        Tags::Kept => names::tags(call.form)?,
+        Tags::Dropped => BTreeMap::new(),
+        Tags::Refused if call.form.members("Tags", "Key").is_empty() => BTreeMap::new(),
+        Tags::Refused => return Err(no_tags(call)),
+    };
     let boundary = call.form.get("PermissionsBoundary").map(|arn| boundary(state, arn)).transpose()?;
     if state.users.contains_key(&fold(name)) {
         return Err(Failure::taken(format!("User with name {name} already exists.")));
@@ -42,6 +48,15 @@ pub(super) fn create(state: &mut State, call: &Call<'_>) -> Outcome {
     xml.group("User", |xml| write_whole(xml, &user));
     state.users.insert(fold(name), user);
     Ok(xml)
+}
+
+/// What AWS says to who may create users, and not with tags.
+fn no_tags(call: &Call<'_>) -> Failure {
+    let (arn, name) = (&call.caller.arn, call.form.get("UserName").unwrap_or_default());
+    Failure::denied(format!(
+        "User: {arn} is not authorized to perform: iam:TagUser on resource: user {name} because no identity-based policy allows \
+         the iam:TagUser action"
+    ))
 }
 
 pub(super) fn get(state: &State, call: &Call<'_>) -> Outcome {
