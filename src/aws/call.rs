@@ -24,43 +24,76 @@ pub(super) type Sdk<T, E> = Result<T, SdkError<E, HttpResponse>>;
 /// A page of a list, and the marker of the next.
 pub(super) type PageOf<T> = (Vec<T>, Option<String>);
 
+/// Why a call has no result.
+enum Failed {
+    /// It was not let through: it would have waited in line for too long.
+    InLine(AwsError),
+    /// It was made.
+    Made(AwsError),
+}
+
 impl Aws {
-    /// Makes a call, and once more if AWS's clock was found to be far from ours; nothing had been done then.
+    /// Makes a call once.
     pub(super) async fn once<T, E, F, Fut>(&self, action: Action, send: F) -> Result<T, AwsError>
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
         F: Fn() -> Fut,
         Fut: Future<Output = Sdk<T, E>>,
     {
-        match self.bounded(action, &send).await {
-            Err(error) if error.is_of_clock() && self.corrects_clock() => {
-                tracing::warn!(aws.action = action, aws.ahead_s = self.ahead(), "AWS's clock differs; signing by it from now on");
-                self.bounded(action, &send).await
+        self.made(action, &send).await.map_err(Failed::error)
+    }
+
+    /// Makes a call, again only when AWS said "too many", which did nothing, and for as long as it may wait in line.
+    pub(super) async fn let_through<T, E, F, Fut>(&self, action: Action, send: F) -> Result<T, AwsError>
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+        F: Fn() -> Fut,
+        Fut: Future<Output = Sdk<T, E>>,
+    {
+        loop {
+            match self.made(action, &send).await {
+                // The line is where it waits.
+                Err(Failed::Made(error)) if error.is_throttled() && self.may_wait() => {}
+                result => return result.map_err(Failed::error),
             }
-            result => result,
         }
     }
 
-    /// Makes a call that is the same when made twice, and repeats it where another answer may come. "Too many" is asked
-    /// again for as long as the call may wait in line.
+    /// Makes a call that is the same when made twice, and repeats it where another answer may come.
     pub(super) async fn repeated<T, E, F, Fut>(&self, action: Action, send: F) -> Result<T, AwsError>
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
         F: Fn() -> Fut,
         Fut: Future<Output = Sdk<T, E>>,
     {
-        let (mut delay, mut left) = (FIRST_DELAY, self.retries());
-        loop {
-            match self.once(action, &send).await {
-                // The line is where it waits.
-                Err(error) if error.is_throttled() && self.may_wait() => {}
-                Err(error) if error.is_passing() && left > 0 => {
+        let mut delay = FIRST_DELAY;
+        for _ in 0..self.retries() {
+            match self.let_through(action, &send).await {
+                // One that may wait has waited.
+                Err(error) if error.is_passing() && !(error.is_throttled() && self.waits()) => {
                     tracing::debug!(aws.action = action, error = %error, "AWS did not answer as hoped; asking again");
                     self.clock().sleep(delay.mul_f64(0.5 + random::unit())).await;
-                    (delay, left) = ((delay * 2).min(LONGEST_DELAY), left - 1);
+                    delay = (delay * 2).min(LONGEST_DELAY);
                 }
                 result => return result,
             }
+        }
+        self.let_through(action, &send).await
+    }
+
+    /// Makes a call, and once more if AWS's clock was found to be far from ours; nothing had been done then.
+    async fn made<T, E, F, Fut>(&self, action: Action, send: &F) -> Result<T, Failed>
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+        F: Fn() -> Fut,
+        Fut: Future<Output = Sdk<T, E>>,
+    {
+        match self.bounded(action, send).await {
+            Err(Failed::Made(error)) if error.is_of_clock() && self.corrects_clock() => {
+                tracing::warn!(aws.action = action, aws.ahead_s = self.ahead(), "AWS's clock differs; signing by it from now on");
+                self.bounded(action, send).await
+            }
+            result => result,
         }
     }
 
@@ -84,13 +117,13 @@ impl Aws {
         Err(AwsError::Unknown { text: format!("{action}: the list has more than {MOST_PAGES} pages") })
     }
 
-    async fn bounded<T, E, F, Fut>(&self, action: Action, send: &F) -> Result<T, AwsError>
+    async fn bounded<T, E, F, Fut>(&self, action: Action, send: &F) -> Result<T, Failed>
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
         F: Fn() -> Fut,
         Fut: Future<Output = Sdk<T, E>>,
     {
-        self.admitted(action).await?;
+        self.admitted(action).await.map_err(Failed::InLine)?;
         // The SDK's futures are large, and its log lines print what it sends and gets.
         let silent = Box::pin(send()).with_subscriber(NoSubscriber::default());
         let limit = self.limit();
@@ -98,7 +131,15 @@ impl Aws {
             Some(result) => result.map_err(|error| AwsError::of_sdk(action, error)),
             None => Err(AwsError::Unknown { text: format!("{action}: no answer within {} s", limit.as_secs()) }),
         };
-        self.learnt(action, result)
+        self.learnt(action, result).map_err(Failed::Made)
+    }
+}
+
+impl Failed {
+    fn error(self) -> AwsError {
+        match self {
+            Self::InLine(error) | Self::Made(error) => error,
+        }
     }
 }
 

@@ -221,9 +221,14 @@ impl Aws {
         self.inner.rates.load().learn(self.inner.clock.elapsed(), action, result)
     }
 
-    /// Whether "too many" may be asked again.
+    /// Whether calls wait in line when AWS says "too many".
+    pub(super) fn waits(&self) -> bool {
+        self.probe.is_none() && self.until.is_some()
+    }
+
+    /// Whether there is time left to wait in.
     pub(super) fn may_wait(&self) -> bool {
-        self.probe.is_none() && self.until.is_some_and(|until| self.inner.clock.elapsed() < until)
+        self.waits() && self.until.is_some_and(|until| self.inner.clock.elapsed() < until)
     }
 
     /// What one call may take.

@@ -27,10 +27,10 @@ pub struct KeyListed {
 }
 
 impl Aws {
-    /// Makes an access key. Sent at most once, and not when `Clock::elapsed` is past `not_after`.
+    /// Makes an access key. Sent at most once, unless AWS refused it as too much, and not when `Clock::elapsed` is past `not_after`.
     pub async fn create_access_key(&self, user: &str, not_after: Duration) -> Result<KeyPair, AwsError> {
         let send = || self.iam().create_access_key().user_name(user).customize().config_override(self.creating(not_after)).send();
-        let made = self.once("iam:CreateAccessKey", send).await?;
+        let made = self.let_through("iam:CreateAccessKey", send).await?;
         let key = made.access_key.filter(|key| !key.access_key_id.is_empty() && !key.secret_access_key.is_empty());
         let key = key.ok_or_else(|| AwsError::Unknown { text: "iam:CreateAccessKey: the answer has no key".to_owned() })?;
         Ok(KeyPair { id: key.access_key_id, secret: Secret::new(key.secret_access_key) })

@@ -41,7 +41,7 @@ pub struct User {
 }
 
 impl Aws {
-    /// Makes a user. Sent at most once, and not when `Clock::elapsed` is past `not_after`.
+    /// Makes a user. Sent at most once, unless AWS refused it as too much, and not when `Clock::elapsed` is past `not_after`.
     pub async fn create_user(&self, user: &NewUser, not_after: Duration) -> Result<User, AwsError> {
         let tags = tags(&user.tags)?;
         let send = || {
@@ -50,7 +50,7 @@ impl Aws {
             let call = if tags.is_empty() { call } else { call.set_tags(Some(tags.clone())) };
             call.customize().config_override(self.creating(not_after)).send()
         };
-        let made = self.once("iam:CreateUser", send).await?;
+        let made = self.let_through("iam:CreateUser", send).await?;
         made.user.map(User::from).ok_or_else(|| AwsError::Unknown { text: "iam:CreateUser: the answer has no user".to_owned() })
     }
 

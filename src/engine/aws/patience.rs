@@ -29,7 +29,7 @@ impl<'a> Patience<'a> {
         timeout(self.clock, self.not_after.saturating_sub(self.clock.elapsed()), work).await
     }
 
-    /// Asks until it is answered or there is no more time. `user` is not visible to all of IAM yet: an answer that knows
+    /// Asks until it is answered or there is no more time; what was throttled has waited in line already. `user` is not visible to all of IAM yet: an answer that knows
     /// nobody of this name is asked again after 1, 2 and 4 seconds.
     pub(super) async fn ask<T, F, Fut>(&self, user: &str, call: F) -> Result<T, AwsError>
     where
@@ -44,10 +44,7 @@ impl<'a> Patience<'a> {
             };
             let pause = if error.is_absent() && error.message().contains(user) {
                 unseen.next().copied()
-            } else if error.is_throttled() {
-                // The line is where it waits.
-                Some(Duration::ZERO)
-            } else if error.is_passing() {
+            } else if error.is_passing() && !error.is_throttled() {
                 let pause = delay.mul_f64(0.5 + random::unit());
                 delay = (delay * 2).min(LONGEST_DELAY);
                 Some(pause)
@@ -61,7 +58,7 @@ impl<'a> Patience<'a> {
         }
     }
 
-    /// Asks until it is not throttled any more: for calls that create, of which an unanswered one is never sent again.
+    /// The same for calls that create, of which an unanswered one is never sent again.
     pub(super) async fn create<T, F, Fut>(&self, user: &str, call: F) -> Result<T, AwsError>
     where
         F: Fn() -> Fut + Send + Sync,
@@ -70,7 +67,7 @@ impl<'a> Patience<'a> {
         self.ask(user, || async {
             match call().await {
                 // No answer: that is the answer.
-                Err(error) if error.is_passing() && !error.is_throttled() => Ok(Err(error)),
+                Err(error) if error.is_passing() => Ok(Err(error)),
                 Ok(answer) => Ok(Ok(answer)),
                 Err(error) => Err(error),
             }

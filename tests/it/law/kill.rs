@@ -101,7 +101,10 @@ impl Server {
     }
 
     fn wait_for_its_end(&self) {
-        self.child.lock().unwrap().wait().unwrap();
+        // Whoever is to kill it needs it meanwhile.
+        while self.child.lock().unwrap().try_wait().unwrap().is_none() {
+            thread::sleep(Duration::from_millis(2));
+        }
     }
 }
 
