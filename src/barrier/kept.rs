@@ -47,15 +47,12 @@ impl Kept {
             Some(version) => txn.expect_at(&self.view, &self.key, version),
             None => txn.expect_absent(&self.view, &self.key),
         };
-        let wanted = match record {
-            Some(record) => {
-                txn.put(&self.view, &self.key, record).map_err(NotKept::Failed)?;
-                txn.last_version()
-            }
-            None => {
-                txn.delete(&self.view, &self.key);
-                None
-            }
+        let wanted = if let Some(record) = record {
+            txn.put(&self.view, &self.key, record).map_err(NotKept::Failed)?;
+            txn.last_version()
+        } else {
+            txn.delete(&self.view, &self.key);
+            None
         };
         let error = match txn.commit().await {
             Ok(()) => {

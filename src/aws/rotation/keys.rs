@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::base::Ttl;
+use crate::base::{Timestamp, Ttl};
 
 use super::super::connect::Aws;
 use super::super::error::AwsError;
@@ -141,7 +141,7 @@ impl Rotation<'_> {
             shown.push(if self.in_use == Some(key.id.as_str()) {
                 format!("{} (in use here)", key.id)
             } else {
-                let created = key.created.map_or_else(|| "unknown".to_owned(), |time| time.rfc3339());
+                let created = key.created.map_or_else(|| "unknown".to_owned(), Timestamp::rfc3339);
                 let used = match self.aws.access_key_last_used(&key.id).await {
                     Ok(Some(time)) => time.rfc3339(),
                     Ok(None) => "never".to_owned(),

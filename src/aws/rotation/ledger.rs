@@ -89,8 +89,12 @@ impl RotationError {
     /// What AWS said, where it is AWS's word.
     pub fn aws(&self) -> Option<&AwsError> {
         match self {
-            Self::User(error) | Self::Create(error) | Self::Search(error) => Some(error),
-            Self::List { error } | Self::InTheWay { error, .. } | Self::Old { error, .. } => Some(error),
+            Self::User(error)
+            | Self::Create(error)
+            | Self::Search(error)
+            | Self::List { error }
+            | Self::InTheWay { error, .. }
+            | Self::Old { error, .. } => Some(error),
             Self::Mismatch(_) | Self::TwoKeys(_) | Self::Save(_) | Self::NotAccepted(_) => None,
         }
     }

@@ -88,7 +88,7 @@ impl Rotation<'_> {
             return Ok(id.to_owned());
         }
         let user = self.user().await?;
-        self.settle_account(&mut record, Arn::parse(&user.arn).ok().map(|arn| arn.account));
+        settle_account(&mut record, Arn::parse(&user.arn).ok().map(|arn| arn.account));
         let retired = self.delete_retired(self.aws, ledger, &mut record).await;
         let listed = self.listed(&user.name).await?;
         let left = self.cleared(&record, &user.name, listed).await?;
@@ -116,7 +116,7 @@ impl Rotation<'_> {
         }
         if record.is_closed() {
             let account = self.aws.identity().await.map_err(RotationError::Search)?.account.clone();
-            self.settle_account(&mut record, Some(&account));
+            settle_account(&mut record, Some(&account));
             ledger.save(&record).await?;
         }
         if record.fresh().is_some() {
@@ -207,15 +207,6 @@ impl Rotation<'_> {
         record.forget_old_doubts(self.watch, self.clock)
     }
 
-    /// After a change of credentials: what is of another account is out of reach, and not of this configuration any more.
-    fn settle_account(&self, record: &mut Record, account: Option<&str>) {
-        if record.is_closed()
-            && let Some(account) = account
-        {
-            record.open_again(account);
-        }
-    }
-
     /// Step 1.
     async fn user(&self) -> Result<Subject, RotationError> {
         let asked = match self.whose {
@@ -284,6 +275,15 @@ impl Rotation<'_> {
             Whose::Own => OWN,
             Whose::Named { .. } => NAMED,
         }
+    }
+}
+
+/// After a change of credentials: what is of another account is out of reach, and not of this configuration any more.
+fn settle_account(record: &mut Record, account: Option<&str>) {
+    if record.is_closed()
+        && let Some(account) = account
+    {
+        record.open_again(account);
     }
 }
 

@@ -236,20 +236,17 @@ impl Record {
             return;
         }
         let run = if attempt.run.process == watch.process { attempt.run } else { watch.moment(clock) };
-        match self.doubts.iter_mut().find(|doubt| doubt.user == name) {
-            Some(doubt) => {
-                doubt.before.extend(attempt.before);
-                doubt.before.sort();
-                doubt.before.dedup();
-                (doubt.last, doubt.run) = (attempt.begun, run);
-            }
-            None => {
-                let (since, last) = (attempt.begun, attempt.begun);
-                self.doubts.push(Doubt { user: name, arn, before: attempt.before, since, last, run });
-                if self.doubts.len() > DOUBTS {
-                    self.doubts.remove(0);
-                }
-            }
+        if let Some(doubt) = self.doubts.iter_mut().find(|doubt| doubt.user == name) {
+            doubt.before.extend(attempt.before);
+            doubt.before.sort();
+            doubt.before.dedup();
+            (doubt.last, doubt.run) = (attempt.begun, run);
+            return;
+        }
+        let (since, last) = (attempt.begun, attempt.begun);
+        self.doubts.push(Doubt { user: name, arn, before: attempt.before, since, last, run });
+        if self.doubts.len() > DOUBTS {
+            self.doubts.remove(0);
         }
     }
 

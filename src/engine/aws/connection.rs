@@ -70,7 +70,10 @@ impl Connection {
         };
         let mut learnt = self.learnt();
         (learnt.unmarked_until, learnt.preflight) = (unmarked_until, preflight);
-        learnt.account = learnt.account.take().or(account);
+        if let Some(account) = account.filter(|_| learnt.account.is_none()) {
+            self.aws.belongs_to(&account.partition, &account.id);
+            learnt.account = Some(account);
+        }
     }
 
     /// Is cancelled when nobody uses the connection any more.
