@@ -73,8 +73,8 @@ impl Refusal {
         Self {
             kind: error.kind,
             text: (!text.is_empty()).then_some(text),
-            advice: error.advice,
-            data: error.data,
+            advice: error.advice.map(String::from),
+            data: error.data.map(|data| *data),
             retry_after: error.retry_after,
         }
     }

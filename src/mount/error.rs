@@ -43,11 +43,11 @@ pub struct ApiError {
     /// What the caller reads; empty: a status without a text.
     pub text: String,
     /// A second element of `errors`: what is to be done about it, in words that older clients do not match on.
-    pub advice: Option<String>,
+    pub advice: Option<Box<str>>,
     /// Outside login paths the text is shown as a list of one: `1 error occurred:…` (spec `http-api.md` §5).
     pub is_listed: bool,
     /// Sent beside the text.
-    pub data: Option<Map<String, Value>>,
+    pub data: Option<Box<Map<String, Value>>>,
     /// When to try again.
     pub retry_after: Option<Ttl>,
     /// For the log, never for the caller.
@@ -144,14 +144,14 @@ impl ApiError {
     /// The same with a second element of `errors`.
     #[must_use]
     pub fn with_advice(mut self, advice: impl Into<String>) -> Self {
-        self.advice = Some(advice.into());
+        self.advice = Some(advice.into().into_boxed_str());
         self
     }
 
     /// The same with data beside the text.
     #[must_use]
     pub fn with_data(mut self, data: Map<String, Value>) -> Self {
-        self.data = Some(data);
+        self.data = Some(Box::new(data));
         self
     }
 

@@ -76,11 +76,11 @@ pub(super) enum Code {
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     /// What the caller gets, the code left out.
-    pub(super) error: ApiError,
+    pub(super) error: Box<ApiError>,
     /// Its name and the sentence; `None` for malformed input, whose text says it all.
     pub(super) named: Option<(Code, String)>,
     /// What AWS said, for the trace.
-    pub(super) aws: Option<AwsFault>,
+    pub(super) aws: Option<Box<AwsFault>>,
 }
 
 /// A refusal of AWS, as the trace shows it.
@@ -150,7 +150,11 @@ impl Failure {
     /// 403 over the address of the caller, who learns nothing more.
     pub(super) fn cidr() -> Self {
         let error = ApiError::new(ErrorKind::Denied, "permission denied");
-        Self { error, named: Some((Code::Cidr, "this address may not log in with the role".to_owned())), aws: None }
+        Self {
+            error: Box::new(error),
+            named: Some((Code::Cidr, "this address may not log in with the role".to_owned())),
+            aws: None,
+        }
     }
 
     /// A call of ours to AWS that failed: 400 with `prefix` before AWS's words. `place` is the host that was asked.
@@ -158,7 +162,7 @@ impl Failure {
         let (code, sentence) = named(error, place);
         let mut failure = Self::named(code, format!("{prefix}{error}"), sentence);
         failure.error.retry_after = error.retry_after();
-        failure.aws = Some(AwsFault::of(error));
+        failure.aws = Some(Box::new(AwsFault::of(error)));
         failure
     }
 
@@ -193,8 +197,8 @@ impl Failure {
     /// What the caller of the request reads.
     pub(super) fn told(self, request: &RequestId) -> ApiError {
         match self.named {
-            Some((code, sentence)) => self.error.with_advice(format!("[{}] {sentence} (request {request})", code.as_str())),
-            None => self.error,
+            Some((code, sentence)) => (*self.error).with_advice(format!("[{}] {sentence} (request {request})", code.as_str())),
+            None => *self.error,
         }
     }
 }
@@ -226,7 +230,7 @@ impl AwsFault {
 
 impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
-        Self { error, named: None, aws: None }
+        Self { error: Box::new(error), named: None, aws: None }
     }
 }
 

@@ -200,7 +200,10 @@ fn the_doctor_of_an_aws_login_says_what_is_wrong_and_keeps_no_token() {
     assert!(out.contains("sts      pass") && out.contains("Verdict: ok"), "{out}");
     assert_eq!(home.stub.last().header("x-vault-token"), Some("hvs.operator"));
     home.stub.data("PUT /v1/auth/clouds/doctor", &data("clock_skew", "fail"));
-    let done = home.call(&words.map(|word| if word == "-path=cloud" { "-path=clouds" } else { word })).env("VAULT_TOKEN", "hvs.operator").run();
+    let done = home
+        .call(&words.map(|word| if word == "-path=cloud" { "-path=clouds" } else { word }))
+        .env("VAULT_TOKEN", "hvs.operator")
+        .run();
     assert_eq!(done.code, 2);
     assert!(done.out.contains("Verdict: clock_skew"), "{}", done.out);
     assert_eq!(home.token(), None);

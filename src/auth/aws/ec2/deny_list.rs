@@ -56,7 +56,7 @@ impl AwsAuth {
         if value.is_empty() {
             return Err(ApiError::invalid("missing role_tag"));
         }
-        let (tag, role) = self.verified_tag(&value).await.map_err(|failure| failure.error)?;
+        let (tag, role) = self.verified_tag(&value).await.map_err(|failure| *failure.error)?;
         let key = denied_key(&value);
         let _turn = self.turn(&key).await;
         let now = cx.clock.precise();

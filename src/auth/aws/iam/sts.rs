@@ -64,7 +64,7 @@ impl AwsAuth {
                 RELAY.as_secs()
             );
             let text = upstream(&format!("no answer from {}", to.host()));
-            Failure { aws: Some(fault), ..Failure::named(Code::StsUnreachable, text, sentence) }
+            Failure { aws: Some(Box::new(fault)), ..Failure::named(Code::StsUnreachable, text, sentence) }
         })
     }
 }
@@ -96,7 +96,7 @@ pub(super) fn identity(
         }
         Unread::Refused(status, error) => {
             let (code, sentence) = named(status, &error, request, scope, answer, clock);
-            Failure { aws: Some(fault(error)), ..Failure::named(code, upstream(&received(answer)), sentence) }
+            Failure { aws: Some(Box::new(fault(error))), ..Failure::named(code, upstream(&received(answer)), sentence) }
         }
     })
 }
