@@ -79,10 +79,16 @@ def test_the_flow_of_tutorials_word_by_word(server, account, notary, ec2):
 
     with Metadata(notary, instance, IMAGE, ACCOUNT, REGION) as metadata:
         pkcs7 = fetch(metadata, "pkcs7").replace("\n", "")
+        # the command line asks the metadata service by itself
+        env["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = metadata.url
+        nonce = "nonce=5defbf9e-a8f9-3063-bdfc-54b7a42a1f95"
+        token = vault("login", "-method=aws", "-token-only", "type=ec2", "role=ec2-webapp", nonce).strip()
+        assert server.call("GET", "auth/token/lookup-self", token=token)["data"]["meta"]["role"] == "ec2-webapp"
+        vault("login", "-method=aws", "type=ec2", "role=ec2-webapp", "nonce=another", ok=False)
     login = ["write", "auth/aws/login", "role=ec2-webapp", "pkcs7=" + pkcs7]
-    shown = vault(*login, "nonce=5defbf9e-a8f9-3063-bdfc-54b7a42a1f95")
+    shown = vault(*login, nonce)
     assert "webapp-policy" in shown and "token_meta_role_tag_max_ttl" in shown, shown
-    vault(*login, "nonce=5defbf9e-a8f9-3063-bdfc-54b7a42a1f95")
+    vault(*login, nonce)
     refused = vault(*login, "nonce=another", ok=False)
     assert "client nonce mismatch" in refused and "[nonce_mismatch]" in refused, refused
 
