@@ -60,6 +60,17 @@ impl Connection {
         Self { aws, template, generation, clock, learnt: Mutex::default(), ended, _end: end }
     }
 
+    /// The same user's, with another key: what was learnt still holds.
+    pub(super) fn follows(&self, before: &Self) {
+        let (unmarked_until, account, preflight) = {
+            let learnt = before.learnt();
+            (learnt.unmarked_until, learnt.account.clone(), learnt.preflight.clone())
+        };
+        let mut learnt = self.learnt();
+        (learnt.unmarked_until, learnt.preflight) = (unmarked_until, preflight);
+        learnt.account = learnt.account.take().or(account);
+    }
+
     /// Is cancelled when nobody uses the connection any more.
     pub(super) fn ended(&self) -> Shutdown {
         self.ended.clone()

@@ -211,6 +211,11 @@ impl Ledger for RootLedger<'_> {
         self.in_use.clone_from(&pair.id);
         plugin.holding.set(&pair.id);
         plugin.forget_connection();
+        if let Some(old) = &self.old
+            && let Ok(new) = plugin.connection().await
+        {
+            new.follows(old);
+        }
         Ok(())
     }
 

@@ -40,8 +40,12 @@ fn denied() -> Effect {
 async fn the_key_of_the_configuration_is_replaced_and_the_next_client_signs_with_the_new_one() {
     let world = World::new().await;
     let (old, before) = (stored(&world).await, world.sandbox.count());
+    let status = world.read("status").await;
     let new = rotate(&world).await.unwrap();
     assert_ne!(new, old);
+    let after = world.read("status").await;
+    assert!(!status["preflight"]["checked_at"].is_null());
+    assert_eq!((&after["preflight"], &after["account"]), (&status["preflight"], &status["account"]), "it is the same user");
     assert_eq!(stored(&world).await, new);
     let identity = "GetCallerIdentity";
     assert_eq!(

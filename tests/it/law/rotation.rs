@@ -280,6 +280,10 @@ impl Chance {
 
 /// Kills the process at a step of chance, before or behind it.
 async fn rotate_and_kill(play: &mut Play, deed: Deed, chance: &mut Chance) {
+    if chance.below(3) == 0 {
+        let hidden = Effect::HideKeys { lasting: Duration::from_secs(chance.below(16)), listed: chance.below(2) == 1 };
+        play.sandbox.faults().next("CreateAccessKey", hidden);
+    }
     let is_behind = chance.below(2) == 1;
     if chance.below(2) == 1 {
         let effect = if is_behind { Effect::ExecuteThenHang } else { Effect::Hang };

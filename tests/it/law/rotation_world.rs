@@ -237,7 +237,7 @@ impl Play {
         self.sandbox.faults().clear();
         self.sandbox.faults().release();
         self.check().await;
-        self.live(Duration::from_mins(41)).await;
+        self.live(Duration::from_mins(25)).await;
         self.check().await;
         let of_strangers = |user: &str| self.strangers.iter().filter(|(of, _)| *of == user).count();
         let app = if self.has_static { 1 + previous } else { 0 };
