@@ -29,7 +29,7 @@ pub(super) struct Attempt {
     checks: Vec<Check>,
     /// Outcome of the first failure.
     failed: Option<&'static str>,
-    aws: Option<AwsFault>,
+    aws: Option<Box<AwsFault>>,
 }
 
 #[derive(Debug)]
@@ -118,7 +118,7 @@ impl Attempt {
             "principal": self.principal,
             "outcome": self.outcome(),
             "checks": self.shown_checks(),
-            "aws_error": self.aws.as_ref().map(AwsFault::shown),
+            "aws_error": self.aws.as_ref().map(|aws| aws.shown()),
             "seconds": now.saturating_sub(self.began).as_secs_f64(),
         });
         match trace {

@@ -150,7 +150,11 @@ impl Failure {
     /// 403 over the address of the caller, who learns nothing more.
     pub(super) fn cidr() -> Self {
         let error = ApiError::new(ErrorKind::Denied, "permission denied");
-        Self { error: Box::new(error), named: Some((Code::Cidr, "this address may not log in with the role".to_owned())), aws: None }
+        Self {
+            error: Box::new(error),
+            named: Some((Code::Cidr, "this address may not log in with the role".to_owned())),
+            aws: None,
+        }
     }
 
     /// A call of ours to AWS that failed: 400 with `prefix` before AWS's words. `place` is the host that was asked.
@@ -193,7 +197,7 @@ impl Failure {
     /// What the caller of the request reads.
     pub(super) fn told(self, request: &RequestId) -> ApiError {
         match self.named {
-            Some((code, sentence)) => self.error.with_advice(format!("[{}] {sentence} (request {request})", code.as_str())),
+            Some((code, sentence)) => (*self.error).with_advice(format!("[{}] {sentence} (request {request})", code.as_str())),
             None => *self.error,
         }
     }

@@ -105,7 +105,7 @@ async fn ask(auth: &AwsAuth, principal: &Principal, client: &Client) -> Result<E
 fn unresolved(arn: &str, failure: Failure) -> ApiError {
     let failure = failure.within(&format!("unable to resolve ARN \"{arn}\" to internal ID: "));
     match failure.named {
-        Some((_, sentence)) => failure.error.with_advice(sentence),
+        Some((_, sentence)) => (*failure.error).with_advice(sentence),
         None => *failure.error,
     }
 }
