@@ -183,7 +183,10 @@ async fn without_a_token_only_what_is_open_answers() {
     for (operation, is_open) in &table.operations {
         let mount = table.mounts.iter().find(|(_, kind)| **kind == operation.kind).map(|(path, _)| path).unwrap();
         let path = format!("{mount}{}", operation.path).replace(['{', '}'], "");
-        let body = if operation.method == "POST" || operation.method == "PATCH" { json!({}) } else { Value::Null };
+        let is_write = operation.method == "POST" || operation.method == "PATCH";
+        // A write to a path that ends in a slash is refused before anybody is asked who he is.
+        let path = if is_write { path.trim_end_matches('/').to_owned() } else { path };
+        let body = if is_write { json!({}) } else { Value::Null };
         let headers = [("Content-Type", "application/merge-patch+json")];
         let headers = if operation.method == "PATCH" { &headers[..] } else { &[] };
         let got = world.send(operation.method, &path, "", body, headers).await;
