@@ -76,13 +76,12 @@ impl IdentityStore {
         change: &AliasChange,
         txn: &mut Txn,
     ) -> Result<AliasWritten, IdentityError> {
-        let mut entity = match &change.canonical_id {
-            Some(id) => self.read_entity(id).await?.ok_or(IdentityError::Canonical)?,
-            None => {
-                let mut entity = self.fresh_entity(None);
-                self.name_entity(&mut entity, txn).await?;
-                entity
-            }
+        let mut entity = if let Some(id) = &change.canonical_id {
+            self.read_entity(id).await?.ok_or(IdentityError::Canonical)?
+        } else {
+            let mut entity = self.fresh_entity(None);
+            self.name_entity(&mut entity, txn).await?;
+            entity
         };
         if entity.aliases.iter().any(|alias| alias.mount == mount.id) {
             return Err(IdentityError::SecondAlias);

@@ -212,8 +212,11 @@ const MEMBERS: &str = "group-member/";
 const GONE: &str = "group-gone/";
 const TREE: &str = "group-tree";
 
+/// Tells of a change of the key under its prefix.
+type Telling = fn(&Told, &str);
+
 /// Whom a change of what is told.
-const TELLING: [(&str, fn(&Told, &str)); 3] =
+const TELLING: [(&str, Telling); 3] =
     [(ENTITIES, Told::entity_changed), (MERGED, Told::merged_changed), (GROUPS, Told::group_changed)];
 
 /// Entities at hand, about a kilobyte each: as many as there are tokens at hand.

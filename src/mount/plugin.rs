@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::barrier::View;
 use crate::base::turns::Turns;
-use crate::base::{Clock, Key, Shutdown, Tasks, Ttl};
+use crate::base::{Clock, Key, MountPath, Shutdown, Tasks, Ttl};
 use crate::lease::{Lease, RevokeError, Revoked, Terms};
 use crate::policy::PolicyStore;
 use crate::token::TokenInfo;
@@ -97,6 +97,9 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// A key of its storage changed.
     fn invalidate(&self, _: &Key) {}
 
+    /// The mount is at this path from now on; `None`: at none, although it may live on for what it lent.
+    fn placed(&self, _: Option<&MountPath>) {}
+
     /// What whoever unmounts it should know.
     fn parting(self: Arc<Self>) -> impl Future<Output = Vec<String>> + Send {
         std::future::ready(Vec::new())
@@ -161,6 +164,8 @@ pub trait Mounted: fmt::Debug + Send + Sync {
     fn numbers(&self) -> Vec<Number>;
     /// A key of its storage changed.
     fn invalidate(&self, key: &Key);
+    /// See [`Plugin::placed`].
+    fn placed(&self, path: Option<&MountPath>);
     /// See [`Plugin::parting`].
     async fn parting(&self) -> Vec<String>;
     /// See [`Plugin::tick`].
@@ -314,6 +319,10 @@ impl<P: Plugin> Mounted for Opened<P> {
 
     fn invalidate(&self, key: &Key) {
         self.plugin.invalidate(key);
+    }
+
+    fn placed(&self, path: Option<&MountPath>) {
+        self.plugin.placed(path);
     }
 
     async fn parting(&self) -> Vec<String> {

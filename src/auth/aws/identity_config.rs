@@ -26,6 +26,7 @@ pub(super) struct IdentityConfig {
     pub(super) ec2_metadata: Vec<String>,
 }
 
+#[expect(clippy::doc_markdown, reason = "shown to people as help")]
 #[derive(Debug, Deserialize, JsonSchema)]
 struct IdentityInput {
     /// By which name iam logins are known: role_id, unique_id, full_arn or canonical_arn. Default: role_id.

@@ -39,8 +39,8 @@ use std::sync::Arc;
 
 use crate::aws::rotation::{Holding, KeyHolders, Watch};
 use crate::barrier::View;
-use crate::base::Key;
 use crate::base::turns::Turn;
+use crate::base::{Key, MountPath};
 use crate::mount::{ApiError, Ctx, Deps, Plugin, Table, TokenRenewal};
 use crate::token::TokenInfo;
 
@@ -102,6 +102,10 @@ impl Plugin for AwsAuth {
             "ec2" => self.renew_ec2(&cx, &token).await,
             other => Err(ApiError::invalid_listed(format!("unrecognized auth_type: \"{other}\""))),
         }
+    }
+
+    fn placed(&self, path: Option<&MountPath>) {
+        self.holding.placed(path);
     }
 
     fn invalidate(&self, key: &Key) {

@@ -33,7 +33,7 @@ pub(super) struct Resolved {
 
 /// The record of a role.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "each is another thing a role says")]
+#[expect(clippy::struct_field_names, reason = "the names of the API")]
 pub(super) struct Role {
     /// In lower case.
     #[serde(skip)]

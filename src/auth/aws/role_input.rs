@@ -12,6 +12,7 @@ use crate::mount::field::{CommaList, Flag, SignedSeconds, Text};
 use super::role::{AuthType, EC2_INSTANCE, OldNames, Role};
 
 /// Fields of a role beside those of its tokens. Absent ones keep their value.
+#[expect(clippy::doc_markdown, reason = "shown to people as help")]
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct RoleInput {

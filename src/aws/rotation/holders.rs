@@ -46,14 +46,14 @@ impl KeyHolders {
     }
 
     /// A mount is at this path from now on.
-    pub fn moved(&self, mount: &MountId, path: &MountPath) {
+    fn moved(&self, mount: &MountId, path: &MountPath) {
         for held in self.held().values_mut().filter(|held| held.mount == *mount) {
             held.path = path.clone();
         }
     }
 
     /// A mount is gone, although its plugin may live on for what it lent.
-    pub fn left(&self, mount: &MountId) {
+    fn left(&self, mount: &MountId) {
         for held in self.held().values_mut().filter(|held| held.mount == *mount) {
             held.key = None;
         }
@@ -70,6 +70,14 @@ impl Holding {
         let tag = (!access_key.is_empty()).then(|| hmac::sign(&self.all.hash, access_key.as_bytes()));
         if let Some(held) = self.all.held().get_mut(&self.place) {
             held.key = tag;
+        }
+    }
+
+    /// The mount is at this path from now on; `None`: it is gone, although its plugin may live on for what it lent.
+    pub fn placed(&self, path: Option<&MountPath>) {
+        match path {
+            Some(path) => self.all.moved(&self.mount, path),
+            None => self.all.left(&self.mount),
         }
     }
 

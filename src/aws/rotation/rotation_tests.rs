@@ -294,7 +294,7 @@ async fn a_strangers_key_that_was_there_before_survives_a_search() {
     world.fails_to_rotate().await;
     assert_eq!(world.keys().len(), 2);
     world.run(true).await.unwrap();
-    assert_eq!(world.keys(), [theirs.clone()]);
+    assert_eq!(world.keys(), std::slice::from_ref(&theirs));
     world.rotate().await.unwrap();
     assert_eq!(world.keys().len(), 2);
     assert!(world.keys().contains(&theirs));

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::aws::rotation::KeyHolders;
 use crate::base::MountId;
 use crate::engine::inert::Unavailable;
 use crate::mount::{ApiError, ErrorKind, Mount, MountEntry, RouteTable, mounted};
@@ -64,7 +63,7 @@ impl Active {
 
     /// Publishes a mount in place of what had its id. With `admin` held, as the next two.
     pub(super) fn publish(&self, mount: &Arc<Mount>) {
-        self.shared.of::<KeyHolders>().moved(&mount.entry.id, &mount.entry.path);
+        mount.plugin.placed(Some(&mount.entry.path));
         let old = self.routes.load();
         let others = old.mounts().filter(|other| other.entry.id != mount.entry.id).cloned();
         let mounts: Vec<_> = others.chain([Arc::clone(mount)]).collect();
@@ -73,9 +72,11 @@ impl Active {
 
     /// A mount has no path any more.
     pub(super) fn hide(&self, id: &MountId) {
-        self.shared.of::<KeyHolders>().left(id);
         let old = self.routes.load();
         let (leaving, staying): (Vec<_>, Vec<_>) = old.mounts().cloned().partition(|mount| mount.entry.id == *id);
+        for mount in &leaving {
+            mount.plugin.placed(None);
+        }
         let hidden: Vec<_> = old.hidden().iter().cloned().chain(leaving).collect();
         self.routes.store(Arc::new(RouteTable::new(staying, hidden)));
     }

@@ -144,7 +144,7 @@ const SECOND: u64 = 1_000_000_000;
 /// Between two looks for clients that left.
 const SWEEP: u64 = SECOND;
 /// A rate slower than one request a year is one a year.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+const LONGEST: Duration = Duration::from_hours(365 * 24);
 
 #[cfg(test)]
 mod tests {

@@ -35,7 +35,7 @@ use tokio::sync::OnceCell;
 use crate::aws::rotation::{Holding, KeyHolders, Watch};
 use crate::aws::{Accounts, AwsEnvironment, Outside};
 use crate::barrier::{BarrierError, View};
-use crate::base::{Key, Ttl, random};
+use crate::base::{Key, MountPath, Ttl, random};
 use crate::lease::Terms;
 use crate::mount::{ApiError, Ctx, Deps, LeaseCtx, LeaseKinds, Named, Nothing, Number, Plugin, Reply, Table};
 
@@ -114,6 +114,10 @@ impl Plugin for AwsSecrets {
 
     fn numbers(&self) -> Vec<Number> {
         self.connection.load_full().map(|connection| status::numbers(&connection)).unwrap_or_default()
+    }
+
+    fn placed(&self, path: Option<&MountPath>) {
+        self.holding.placed(path);
     }
 
     fn invalidate(&self, key: &Key) {

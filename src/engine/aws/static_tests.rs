@@ -135,7 +135,7 @@ async fn a_key_is_rotated_when_it_is_due_and_the_one_before_stays_for_one_period
     create(&world).await.unwrap();
     write(&world, "later", json!({ "username": "later", "rotation_period": "2h" })).await.unwrap();
     let (first, later) = (in_use(&world).await, creds(&world, "later").await);
-    world.clock.advance(HOUR - Duration::from_secs(60));
+    world.clock.advance(Duration::from_mins(59));
     world.tick().await;
     world.until(20, |_| true).await;
     assert_eq!(in_use(&world).await, first);

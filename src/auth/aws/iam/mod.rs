@@ -130,7 +130,7 @@ async fn who(
         return Ok(None);
     };
     attempt.principal.clone_from(&identity.arn);
-    let caller = attempt.check("principal", Caller::of(identity))?;
+    let caller = attempt.check("principal", Caller::of(&identity))?;
     if let Some(caller) = &caller {
         attempt.detail(&caller.principal.arn);
     }
@@ -244,7 +244,7 @@ fn grant(role: &Role, caller: &Caller, inferred: &Inferred, identity: &IdentityC
 }
 
 impl Caller {
-    fn of(identity: Identity) -> Result<Self, Failure> {
+    fn of(identity: &Identity) -> Result<Self, Failure> {
         let shown = request::shortened(&identity.arn);
         let principal =
             Principal::parse(&identity.arn).map_err(|error| Failure::plain(format!("error parsing arn \"{shown}\": {error}")))?;
