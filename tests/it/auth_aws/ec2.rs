@@ -21,6 +21,7 @@ use tower::ServiceExt as _;
 
 use super::world::START;
 
+#[expect(dead_code, reason = "it is made for the tests beside it, which need more of it")]
 #[path = "../../../src/auth/aws/ec2/notary.rs"]
 mod notary;
 
