@@ -42,7 +42,7 @@ async fn every_misconfiguration_has_its_own_code_and_the_doctor_names_the_check(
     let wish = Wish::post("us-east-1");
     let login = |wish: &Wish| world.signed(&bob, wish).role("bob");
 
-    let late = wish.signed(&bob, world.now() - Duration::from_secs(3600)).role("bob");
+    let late = wish.signed(&bob, world.now() - Duration::from_hours(1)).role("bob");
     fails(&world, &late, "clock_skew", "sts").await;
     let unsigned = login(&wish).authorization(|text| text.replace(";host;", ";"));
     fails(&world, &unsigned, "host_unsigned", "signature").await;
@@ -124,7 +124,7 @@ async fn every_misconfiguration_has_its_own_code_and_the_doctor_names_the_check(
     fails(&world, &world.signed(&eve, &wish).role("users"), "region_scope", "sts").await;
     world.sandbox.faults().clear();
 
-    world.clock.advance(Duration::from_secs(13 * 3600));
+    world.clock.advance(Duration::from_hours(13));
     fails(&world, &world.signed(&session, &wish).role("instance"), "client_credentials_expired", "sts").await;
 }
 

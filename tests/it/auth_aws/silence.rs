@@ -29,7 +29,7 @@ async fn a_silent_sts_ends_a_login_in_time_and_two_hundred_at_once_delay_nobody(
         world.clock.advance(Duration::from_secs(8));
     };
     let (all, ()) = tokio::join!(logins, others);
-    assert!(world.clock.elapsed() - began <= Duration::from_secs(10));
+    assert!(world.clock.elapsed() <= began + Duration::from_secs(10));
     for got in all {
         let got = got.is(400);
         assert!(got.error().starts_with("error making upstream request: "), "{got:?}");

@@ -13,8 +13,8 @@ struct There(Vec<(&'static str, BTreeMap<&'static str, String>)>);
 
 impl There {
     fn name(&self, path: &str, parameter: &str) -> Option<&str> {
-        let found = self.0.iter().filter(|(beginning, _)| path.starts_with(beginning));
-        found.filter_map(|(_, names)| names.get(parameter)).next().map(String::as_str)
+        let mut found = self.0.iter().filter(|(beginning, _)| path.starts_with(beginning));
+        found.find_map(|(_, names)| names.get(parameter)).map(String::as_str)
     }
 }
 

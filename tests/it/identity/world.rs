@@ -137,6 +137,7 @@ impl World {
             Ok(answer) => match answer.body {
                 AnswerBody::Nothing => Got { status: 204, body: Value::Null },
                 AnswerBody::Envelope(envelope) => Got { status: 200, body: serde_json::from_slice(&envelope.to_json()).unwrap() },
+                AnswerBody::Flow(_) => panic!("{path} answers with a stream"),
                 AnswerBody::Raw(raw) => Got { status: 200, body: serde_json::from_slice(&raw.bytes).unwrap() },
             },
             Err(refusal) => {

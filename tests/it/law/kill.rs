@@ -45,7 +45,7 @@ type Answer = Option<(u16, Value)>;
 
 fn ask(port: u16, token: &str, method: &str, path: &str, body: &Value) -> Answer {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
+    stream.set_read_timeout(Some(Duration::from_mins(1))).ok()?;
     let body = body.to_string();
     let head = format!("{method} /v1/{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Vault-Token: {token}\r\n");
     write!(stream, "{head}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len()).ok()?;
@@ -292,7 +292,7 @@ fn a_server_killed_anywhere_forgets_nothing() {
             let (deed, calls, point) = all[place];
             campaign.kill(deed, calls, point).await;
         }
-        let took = campaign.clock.elapsed() - began;
+        let took = campaign.clock.elapsed().saturating_sub(began);
         println!("kills: {kills} at {} of {} places, {} s", kills.min(all.len()), all.len(), took.as_secs());
     });
 }

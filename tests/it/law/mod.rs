@@ -4,6 +4,8 @@
 //! without: once everything has ended the account has no users and storage no leases and no tokens but the root token, and
 //! no client ever held a credential without a lease that shows it.
 
+#![expect(clippy::print_stdout, reason = "a campaign tells its seed and how many cases it had")]
+
 mod calls;
 mod client;
 mod clock;

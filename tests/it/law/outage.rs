@@ -81,7 +81,7 @@ async fn run(stage: Arc<Stage>, away: Away, clients: usize) {
     let (mut keys_dead, mut users_gone, mut at_ten) = (None, None, None);
     while users_gone.is_none() {
         world.quiet().await;
-        let passed = world.clock.elapsed() - start;
+        let passed = world.clock.elapsed().saturating_sub(start);
         if at_ten.is_none() && passed >= Duration::from_secs(10) {
             at_ten = Some(sandbox.throttling());
         }

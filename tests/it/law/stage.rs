@@ -60,9 +60,9 @@ impl Stage {
         let root = made.root_token.expose().clone();
         core.unseal(&unseal_key).await.unwrap();
         let other = sandbox.second_account();
-        let other_keys = other.create_user("operator").unwrap();
+        let other_keys = other.create_user("leasehold-admin").unwrap();
         let admin = "arn:aws:iam::aws:policy/AdministratorAccess";
-        other.prepare("AttachUserPolicy", &[("UserName", "operator"), ("PolicyArn", admin)]).unwrap();
+        other.prepare("AttachUserPolicy", &[("UserName", "leasehold-admin"), ("PolicyArn", admin)]).unwrap();
         let roots = Roots {
             first: root_of(&sandbox, sandbox.root_keys()),
             second_key: root_of(&sandbox, sandbox.another_root_key().unwrap()),

@@ -145,16 +145,15 @@ fn fit(template: &str, path: &str) -> Option<usize> {
     pending.reverse();
     while let Some(piece) = pending.pop() {
         let segment = segments.next()?;
-        if !piece.starts_with('{') {
-            if piece != segment {
-                return None;
-            }
-            words += 2;
-        } else {
+        if piece.starts_with('{') {
             // The rest, up to what stands behind it.
             while segments.peek().is_some() && segments.clone().count() > pending.len() {
                 segments.next();
             }
+        } else if piece == segment {
+            words += 2;
+        } else {
+            return None;
         }
     }
     segments.next().is_none().then_some(words)

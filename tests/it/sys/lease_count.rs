@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use leasehold::base::Tasks;
 use serde_json::{Value, json};
 
 use super::World;
@@ -40,10 +41,11 @@ impl World {
 async fn forty_requests_at_once_get_exactly_as_many_tokens_as_there_may_be() {
     let world = Arc::new(World::start().await);
     world.limit("tokens", "auth/token", 7).await;
+    let tasks = Tasks::default();
     let asks: Vec<_> = (0..40)
         .map(|_| {
             let world = Arc::clone(&world);
-            tokio::spawn(async move { world.token().await })
+            tasks.spawn(async move { world.token().await })
         })
         .collect();
     let (mut made, mut refused) = (Vec::new(), Vec::new());

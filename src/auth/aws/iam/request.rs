@@ -103,10 +103,10 @@ impl Request {
             }
             let header = HeaderName::from_bytes(lower.as_bytes()).map_err(|_| bad_header(name))?;
             for value in values {
-                headers.push((header.clone(), HeaderValue::from_str(value).map_err(|_| bad_header(name))?));
+                headers.push((header.clone(), plain(value).ok_or_else(|| bad_header(name))?));
             }
         }
-        let host = HeaderValue::from_str(&self.url.authority).map_err(|_| bad_url("it has no host"))?;
+        let host = plain(&self.url.authority).ok_or_else(|| bad_url("it has no host"))?;
         Ok(Signed { method: self.method.clone(), target: self.url.target.clone(), host, headers, body: self.body.clone() })
     }
 
@@ -144,6 +144,11 @@ impl Request {
         }
         Ok(())
     }
+}
+
+/// A value that every reader of headers reads alike.
+fn plain(value: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(value).ok().filter(|value| value.to_str().is_ok())
 }
 
 fn read_url(text: &str) -> Result<Url, Failure> {

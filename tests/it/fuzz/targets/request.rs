@@ -126,6 +126,8 @@ fn check_against_the_usual_parser(bytes: &[u8], ours: &Result<Map<String, Value>
     match (ours, theirs) {
         (Ok(ours), Some(Ok(Value::Object(theirs)))) => assert_eq!(*ours, theirs),
         (Ok(ours), Some(Ok(Value::Null)) | None) => assert!(ours.is_empty()),
+        // It ends at 128 levels.
+        (Ok(_), Some(Err(error))) if error.to_string().starts_with("recursion limit") => {}
         (Ok(ours), Some(Err(error))) => {
             let is_word = ours.is_empty() && text.trim_start().starts_with("null");
             assert!(is_word || text.contains("\\u"), "{error}: {text:?}");
