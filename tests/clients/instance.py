@@ -41,6 +41,9 @@ class Notary:
         return base64.b64encode(self.key.sign(document.encode(), padding.PKCS1v15(), hashes.SHA256())).decode()
 
 
+TTL = "X-aws-ec2-metadata-token-ttl-seconds"
+
+
 class Metadata:
     """The metadata service of one instance. Without a token of a PUT before it answers 401, as IMDSv2 does."""
 
@@ -57,19 +60,22 @@ class Metadata:
         paths = {"document": self.document, "pkcs7": self.pkcs7, "rsa2048": self.pkcs7, "signature": self.signature}
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            def answer(self, status, text):
+            def answer(self, status, text, headers=()):
                 self.send_response(status)
+                for name, value in headers:
+                    self.send_header(name, value)
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()
                 self.wfile.write(text.encode())
 
             def do_PUT(self):
                 served.requests.append(("PUT", self.path))
-                if self.path != "/latest/api/token" or "X-aws-ec2-metadata-token-ttl-seconds" not in self.headers:
+                lasting = self.headers.get(TTL)
+                if self.path != "/latest/api/token" or lasting is None:
                     return self.answer(400, "")
                 token = secrets.token_urlsafe(24)
                 tokens.add(token)
-                self.answer(200, token)
+                self.answer(200, token, [(TTL, lasting)])
 
             def do_GET(self):
                 served.requests.append(("GET", self.path))

@@ -187,7 +187,7 @@ fn no_mutant_of_a_login_by_aws_reaches_anybody_but_sts() {
         ":8443",
         ":443",
     ];
-    let all = [("sent to STS", 2000), ("sent to the endpoint", 2000), ("refused", 20_000)];
+    let all = [("sent to STS", 300), ("sent to the endpoint", 500), ("refused", 20_000)];
     drive("aws_logins", targets::aws_login::run, &pieces, 0x0bad_a550_0000_0005, &all);
 }
 
