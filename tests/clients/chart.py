@@ -5,7 +5,7 @@
 
 Every manifest is held against the schemas of Kubernetes, strictly, in the oldest and newest version there is; then what the chart promises is
 looked for in them, and the configuration in them is given to the server's own `-check`. Without `helm` on the PATH it is installed
-by name from the Go module registry into FOLDER; without Go either, the absence is said.
+by name from the Go module registry into FOLDER; where that cannot be done, the absence is said.
 """
 import os
 import re
@@ -45,8 +45,8 @@ def helm(folder):
         return None
     print("installing " + HELM, flush=True)
     os.makedirs(os.path.join(folder, "bin"), exist_ok=True)
-    subprocess.run(["go", "install", HELM], env=dict(os.environ, GOBIN=os.path.abspath(os.path.dirname(found))), check=True)
-    return found
+    done = subprocess.run(["go", "install", HELM], env=dict(os.environ, GOBIN=os.path.abspath(os.path.dirname(found))), check=False)
+    return found if done.returncode == 0 else None
 
 
 def call(program, *args, fails=False):
@@ -169,7 +169,7 @@ def check_values():
 def main():
     program = helm(sys.argv[1] if len(sys.argv) > 1 else os.path.join(servers.ROOT, "target", "tests", "go"))
     if not program:
-        print("helm: absent, neither helm nor go is here; the chart was not looked at")
+        print("helm: absent, neither here nor to be installed with go; the chart was not looked at")
         return
     count = 0
     for case in CASES:

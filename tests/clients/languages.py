@@ -5,7 +5,8 @@
 
 Each logs in by AppRole, writes and reads a versioned secret with check-and-set, wraps and unwraps, takes keys of AWS, renews
 and revokes their lease, renews and ends its own token. Libraries come by name from their registries, in the versions pinned
-beside the programs. A language whose tools are not here is named as absent; a program that fails, fails the run.
+beside the programs. A language whose tools are not here, or whose libraries cannot be fetched, is
+named as absent; a program that fails, fails the run.
 """
 import os
 import shutil
@@ -34,7 +35,22 @@ def python(_, env):
     return [sys.executable, os.path.join(HERE, "client.py")]
 
 
+class Absent(Exception):
+    """What a program is built with cannot be fetched."""
+
+
+def fetch(args, env, folder, made=None):
+    """Gets libraries from a registry, into `made` where they lie in a folder of their own."""
+    try:
+        run(args, env, folder)
+    except (RuntimeError, subprocess.TimeoutExpired) as error:
+        if made:
+            shutil.rmtree(made, ignore_errors=True)
+        raise Absent("its libraries cannot be fetched: %s" % error) from error
+
+
 def go(work, env):
+    fetch(["go", "mod", "download"], env, os.path.join(HERE, "go"))
     program = os.path.join(work, "client")
     run(["go", "build", "-mod=readonly", "-o", program, "."], env, os.path.join(HERE, "go"))
     return [program]
@@ -43,16 +59,17 @@ def go(work, env):
 def node(work, env):
     for name in ("package.json", "package-lock.json", "client.js"):
         shutil.copy(os.path.join(HERE, "node", name), work)
-    if not os.path.isdir(os.path.join(work, "node_modules")):
-        run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], env, work)
+    modules = os.path.join(work, "node_modules")
+    if not os.path.isdir(modules):
+        fetch(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], env, work, modules)
     return ["node", os.path.join(work, "client.js")]
 
 
 def java(work, env):
     jars = os.path.join(work, "jars")
     if not os.path.isdir(jars):
-        run(["mvn", "-q", "-B", "-f", os.path.join(HERE, "java", "pom.xml"), "dependency:copy-dependencies",
-             "-DoutputDirectory=" + jars], env, work)
+        fetch(["mvn", "-q", "-B", "-f", os.path.join(HERE, "java", "pom.xml"), "dependency:copy-dependencies",
+               "-DoutputDirectory=" + jars], env, work, jars)
     path = os.pathsep.join([work, os.path.join(jars, "*")])
     run(["javac", "-d", work, "-cp", path, os.path.join(HERE, "java", "src", "Client.java")], env, work)
     return ["java", "-cp", path, "Client"]
@@ -103,6 +120,8 @@ def main():
                     raise RuntimeError("it did not come to its end:\n" + out)
                 print("ok     %s, %.1f s" % (name, time.monotonic() - began))
                 ran += 1
+            except Absent as error:
+                print("absent %s: %s" % (name, error))
             except (RuntimeError, subprocess.TimeoutExpired) as error:
                 print("FAIL   %s: %s" % (name, error))
                 failed += 1
