@@ -47,7 +47,7 @@ pub fn below(bound: usize) -> usize {
     }
 }
 
-/// As [`uuid`], for names that are no secrets, such as those of requests. A thread asks the operating system for many at once.
+/// As [`uuid()`], for names that are no secrets, such as those of requests. A thread asks the operating system for many at once.
 pub fn public_uuid() -> String {
     let bytes = POOL.with_borrow_mut(|pool| {
         if pool.left == 0 {

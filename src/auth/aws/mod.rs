@@ -15,7 +15,7 @@
 //! blacklist/roletag/<base64>      role tags that count no more
 //! ```
 //!
-//! A login is an [`Attempt`](attempt::Attempt): its checks in order, of which each has a name, and its failures codes.
+//! A login is an `Attempt`: its checks in order, of which each has a name, and its failures codes.
 
 mod attempt;
 mod client_config;

@@ -130,7 +130,9 @@ impl Storage for Store {
     }
 
     async fn commit(&self, batch: Batch) -> Result<(), StorageError> {
-        if batch.writes.is_empty() {
+        // How much a key has encrypted is noted now and then, whatever is going on.
+        let is_note = |write: &Write| matches!(write, Write::Put(key, _) if key.as_str() == "core/keyring");
+        if batch.writes.iter().all(is_note) {
             return self.disk.commit(batch).await;
         }
         let side = self.comes();
