@@ -88,7 +88,7 @@ impl AwsAuth {
 
 async fn ask(auth: &AwsAuth, principal: &Principal, client: &Client) -> Result<Entity, Failure> {
     let clock = &*auth.deps.clock;
-    let aws = client.aws.waiting_until(clock.elapsed().saturating_add(OWN_CALLS));
+    let aws = &client.aws;
     let name = principal.name.as_str();
     let asking = async {
         match principal.kind {
