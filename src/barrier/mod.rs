@@ -5,6 +5,7 @@
 //! several views.
 
 mod bus;
+mod guarded;
 mod kept;
 mod keyring;
 mod tally;
@@ -23,6 +24,7 @@ use bus::Bus;
 use keyring::{Keyring, Nonces};
 
 pub use bus::Subscriber;
+pub use guarded::{Guarded, Ticket};
 pub use kept::{Kept, NotKept};
 pub use keyring::{KeyStatus, RootKey, RotationConfig};
 pub use tally::Tally;

@@ -21,7 +21,6 @@
 //! make one entity, and a group that is taken apart leaves no member behind.
 
 mod alias;
-mod cache;
 mod change;
 mod check;
 mod entity;
@@ -42,11 +41,9 @@ use std::sync::atomic::AtomicU64;
 
 use ring::digest;
 
-use crate::barrier::{Barrier, View};
+use crate::barrier::{Barrier, Guarded, View};
 use crate::base::turns::Turns;
 use crate::base::{Clock, Key, MountId};
-
-use cache::Guarded;
 
 pub use alias::{AliasChange, AliasWritten};
 pub use check::{check_custom_metadata, check_metadata};

@@ -114,10 +114,10 @@ impl AppRole {
             let is_live = !entry.secret_id.is_expired(self.deps.clock.precise());
             return Ok(is_live.then_some(entry));
         }
-        let ticket = self.known.ticket();
+        let ticket = self.known.ticket(key);
         let Some(entry) = self.live_entry(key).await?.map(Arc::new) else { return Ok(None) };
         if entry.secret_id.num_uses == 0 {
-            self.known.fill(ticket, key, Record::Entry(Arc::clone(&entry)));
+            self.known.fill(key, ticket, Record::Entry(Arc::clone(&entry)));
         }
         Ok(Some(entry))
     }
@@ -128,10 +128,10 @@ impl AppRole {
         if let Some(Record::Accessor) = self.known.get(&key) {
             return Ok(true);
         }
-        let ticket = self.known.ticket();
+        let ticket = self.known.ticket(&key);
         let is_there = self.view.exists(&key).await?;
         if is_there {
-            self.known.fill(ticket, &key, Record::Accessor);
+            self.known.fill(&key, ticket, Record::Accessor);
         }
         Ok(is_there)
     }

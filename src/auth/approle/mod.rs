@@ -39,7 +39,7 @@ use crate::base::{Key, Secret, random};
 use crate::mount::{ApiError, Ctx, Deps, Plugin, Table, TokenRenewal};
 use crate::token::TokenInfo;
 
-use known::Known;
+use known::{KEPT, Known};
 use tidy::Sweep;
 
 /// The auth method.
@@ -59,7 +59,7 @@ impl Plugin for AppRole {
 
     async fn open(view: View, deps: Deps) -> Result<Self, ApiError> {
         let salt = salt(&view).await?;
-        Ok(Self { view, deps, salt, known: Known::new(), is_tidying: Arc::default(), sweep: Mutex::default() })
+        Ok(Self { view, deps, salt, known: Known::new(KEPT), is_tidying: Arc::default(), sweep: Mutex::default() })
     }
 
     fn endpoints(table: &mut Table<Self>) {
@@ -78,7 +78,7 @@ impl Plugin for AppRole {
     }
 
     fn invalidate(&self, key: &Key) {
-        self.known.changed(key);
+        known::changed(&self.known, key);
     }
 
     async fn login_role(self: Arc<Self>, _: &str, data: &Map<String, Value>) -> Result<Option<String>, ApiError> {

@@ -129,19 +129,19 @@ impl AppRole {
         let key = if let Some(Record::Named(key)) = self.known.get(&index) {
             key
         } else {
-            let ticket = self.known.ticket();
+            let ticket = self.known.ticket(&index);
             let Some(found) = self.view.read::<Named>(&index).await? else { return Ok(None) };
             let key = Arc::from(role_key(&found.name));
-            self.known.fill(ticket, &index, Record::Named(Arc::clone(&key)));
+            self.known.fill(&index, ticket, Record::Named(Arc::clone(&key)));
             key
         };
         if let Some(Record::Role(role)) = self.known.get(&key) {
             return Ok(Some(role));
         }
-        let ticket = self.known.ticket();
+        let ticket = self.known.ticket(&key);
         let Some(role) = self.view.read::<Role>(&key).await? else { return Ok(None) };
         let role = Arc::new(ReadyRole { entries: Self::entries_of(&role), key: role.key(), role });
-        self.known.fill(ticket, &key, Record::Role(Arc::clone(&role)));
+        self.known.fill(&key, ticket, Record::Role(Arc::clone(&role)));
         Ok(Some(role))
     }
 

@@ -1,15 +1,17 @@
 //! Records at hand, bounded, and never older than the last commit (architecture §8).
 //!
-//! Each shard counts its changes. Who fills notes the count before storage is read, and what was read goes in only if the count
-//! has not moved.
+//! The writer of storage tells of changes before their committer is answered. A reader could take an old record, lose the
+//! processor, and put it here after the change; so each shard counts its changes. Who fills notes the count before storage is
+//! read, and what was read goes in only if the count has not moved.
 
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use quick_cache::sync::Cache;
 
 /// See the module.
-pub(super) struct Guarded<V> {
+pub struct Guarded<V> {
     known: Cache<Box<str>, V>,
     /// Guards a count and the moment in which an entry goes in or out; who fills or changes; held for that moment.
     epochs: Box<[Mutex<u64>]>,
@@ -17,29 +19,31 @@ pub(super) struct Guarded<V> {
 
 /// A place to put what is being read from storage.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ticket(u64);
+pub struct Ticket(u64);
 
 impl<V: Clone> Guarded<V> {
     /// Holds about `capacity` records.
-    pub(super) fn new(capacity: usize) -> Self {
+    pub fn new(capacity: usize) -> Self {
         Self { known: Cache::new(capacity), epochs: (0..SHARDS).map(|_| Mutex::default()).collect() }
     }
 
-    pub(super) fn get(&self, id: &str) -> Option<V> {
+    /// The record of this id, if it is here; read without a lock.
+    pub fn get(&self, id: &str) -> Option<V> {
         self.known.get(id)
     }
 
-    pub(super) fn len(&self) -> usize {
+    /// How many are here.
+    pub fn len(&self) -> usize {
         self.known.len()
     }
 
     /// Taken before storage is read.
-    pub(super) fn ticket(&self, id: &str) -> Ticket {
+    pub fn ticket(&self, id: &str) -> Ticket {
         Ticket(self.epoch(id).map_or(0, |epoch| *epoch))
     }
 
     /// Keeps what was read, unless it was changed since the ticket was taken.
-    pub(super) fn fill(&self, id: &str, ticket: Ticket, value: V) {
+    pub fn fill(&self, id: &str, ticket: Ticket, value: V) {
         let Some(epoch) = self.epoch(id) else { return };
         if *epoch == ticket.0 {
             self.known.insert(id.into(), value);
@@ -47,7 +51,7 @@ impl<V: Clone> Guarded<V> {
     }
 
     /// The record changed, or is gone. Called by the writer of storage.
-    pub(super) fn changed(&self, id: &str) {
+    pub fn changed(&self, id: &str) {
         let Some(mut epoch) = self.epoch(id) else { return };
         *epoch = epoch.wrapping_add(1);
         self.known.remove(id);
@@ -59,6 +63,12 @@ impl<V: Clone> Guarded<V> {
         // There are SHARDS of them.
         let place = usize::try_from(hasher.finish() % SHARDS as u64).unwrap_or(0);
         Some(self.epochs.get(place)?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl<V: Clone> fmt::Debug for Guarded<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Guarded({})", self.known.len())
     }
 }
 
