@@ -4,6 +4,7 @@
 
 pub mod approle;
 pub mod aws;
+mod busy;
 pub mod cidr;
 pub mod token;
 pub mod token_fields;

@@ -13,6 +13,13 @@ use serde_json::Value;
 use crate::base::Secret;
 use crate::base::time::{Ttl, parse_nanos};
 
+/// Puts what was supplied over what is stored; absent fields keep their value.
+pub fn keep<T>(field: &mut T, supplied: Option<T>) {
+    if let Some(value) = supplied {
+        *field = value;
+    }
+}
+
 /// Makes a newtype that serde reads through a function of a JSON value.
 macro_rules! field {
     ($(#[$doc:meta])* $name:ident($inner:ty), $read:expr, $schema:tt) => {

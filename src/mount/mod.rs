@@ -4,6 +4,7 @@
 //! A plugin is a struct, a list of endpoints ([`Table`]), and what it leases ([`LeaseKinds`]). It sees its own part of storage, the
 //! [`Deps`] it was opened with, and a [`Ctx`] for each request; it cannot see other mounts or HTTP.
 
+mod automated_rotation;
 mod entry;
 pub mod error;
 pub mod field;
@@ -20,6 +21,7 @@ mod router;
 mod shared;
 mod table;
 
+pub use automated_rotation::AutomatedRotation;
 pub use entry::{Class, MountConfig, MountEntry, MountState, TokenTypeRule, UserLockout};
 pub use error::{ApiError, ErrorKind};
 pub use flow::Flow;

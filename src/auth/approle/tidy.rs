@@ -2,9 +2,9 @@
 //! found here was refused already, so it may take its time: once a minute a bounded part is looked at, on demand everything.
 
 use std::future::{Ready, ready};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
+use crate::auth::busy::Busy;
 use crate::mount::{ApiError, Ctx, Nothing, Reply};
 use crate::storage::Page;
 
@@ -18,21 +18,6 @@ pub(super) struct Sweep {
     area: usize,
     after: Option<String>,
     removed: u64,
-}
-
-/// One tidying at a time.
-struct Busy(Arc<AtomicBool>);
-
-impl Busy {
-    fn new(flag: &Arc<AtomicBool>) -> Option<Self> {
-        (!flag.swap(true, Ordering::AcqRel)).then(|| Self(Arc::clone(flag)))
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
-    }
 }
 
 impl AppRole {

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use crate::aws::Settings;
 use crate::base::secret::stored_secret;
 use crate::base::{Secret, Timestamp, Ttl};
-use crate::mount::field::{CommaList, Flag, Int, SecretText, Text};
-use crate::mount::{ApiError, Ctx, Nothing, Reply, Table};
+use crate::mount::field::{CommaList, Flag, Int, SecretText, Text, keep};
+use crate::mount::{ApiError, AutomatedRotation, Ctx, Nothing, Reply, Table};
 
 use super::AwsAuth;
 
@@ -198,7 +198,10 @@ impl ClientInput {
     /// What this request makes of what is stored.
     fn over(self, mut config: ClientConfig, now: Timestamp) -> Result<ClientConfig, ApiError> {
         let audience = self.identity_token_audience.as_ref().map(|text| text.0.clone()).unwrap_or_default();
-        self.check_rotation()?;
+        let (schedule, policy) = (self.rotation_schedule.as_ref(), self.rotation_policy.as_ref());
+        let rotation = AutomatedRotation::of(self.rotation_period, schedule, self.rotation_window, policy);
+        rotation.check()?;
+        rotation.refuse()?;
         if self.access_key.is_some() || self.secret_key.is_some() {
             config.key_written = now;
         }
@@ -232,24 +235,6 @@ impl ClientInput {
         };
         Err(ApiError::invalid(mistake))
     }
-
-    /// There is no rotation manager: what is asked of one is refused, mistakes first.
-    fn check_rotation(&self) -> Result<(), ApiError> {
-        let text = |field: &Option<Text>| field.as_ref().is_some_and(|text| !text.is_empty());
-        let time = |field: Option<Ttl>| field.is_some_and(|ttl| !ttl.is_zero());
-        let (schedule, policy) = (text(&self.rotation_schedule), text(&self.rotation_policy));
-        let mistake = match (schedule, time(self.rotation_period), time(self.rotation_window)) {
-            (true, true, _) => {
-                "mutually exclusive fields rotation_schedule and rotation_period were both specified; only one of them can be \
-                 provided"
-            }
-            (_, true, true) => "rotation_window does not apply to period",
-            (false, false, true) => "cannot use rotation_window without rotation_schedule",
-            (false, false, false) if !policy => return Ok(()),
-            _ => "error registering rotation job: rotation manager capabilities not supported in Vault community edition",
-        };
-        Err(ApiError::invalid(mistake))
-    }
 }
 
 /// `x-amz-foo` as `X-Amz-Foo`.
@@ -260,12 +245,6 @@ pub(super) fn canonical(name: &str) -> String {
         first.into_iter().chain(letters.map(|letter| letter.to_ascii_lowercase())).collect::<String>()
     };
     name.split('-').map(part).collect::<Vec<_>>().join("-")
-}
-
-fn keep<T>(field: &mut T, supplied: Option<T>) {
-    if let Some(value) = supplied {
-        *field = value;
-    }
 }
 
 /// Where it is.

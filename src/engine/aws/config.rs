@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use crate::aws::Settings;
 use crate::base::secret::stored_secret;
 use crate::base::{Secret, Ttl};
-use crate::mount::ApiError;
-use crate::mount::field::{CommaList, Flag, Int, SecretText, Text};
+use crate::mount::field::{CommaList, Flag, Int, SecretText, Text, keep};
+use crate::mount::{ApiError, AutomatedRotation};
 
 use super::template::{DEFAULT, Template};
 
@@ -180,7 +180,8 @@ impl RootInput {
         let before = stored.unwrap_or_default();
         let mut root = before.clone();
         let audience = self.identity_token_audience.as_ref().map(|text| text.0.clone()).unwrap_or_default();
-        let rotation = Rotation::of(&self);
+        let (schedule, policy) = (self.rotation_schedule.as_ref(), self.rotation_policy.as_ref());
+        let rotation = AutomatedRotation::of(self.rotation_period, schedule, self.rotation_window, policy);
         if let Some(secret) = self.secret_key {
             root.secret_key = secret.0;
         }
@@ -201,6 +202,7 @@ impl RootInput {
             return Err(ApiError::invalid("fallback endpoints and fallback regions must be the same length"));
         }
         rotation.check()?;
+        rotation.check_schedule()?;
         check_audience(&audience, &root)?;
         rotation.refuse()?;
         Template::parse(&root.username_template)
@@ -209,57 +211,6 @@ impl RootInput {
             root.generation += 1;
         }
         Ok(root)
-    }
-}
-
-/// What is asked of a rotation manager, which there is none of (§4.2).
-struct Rotation {
-    period: Ttl,
-    schedule: String,
-    window: Ttl,
-    policy: String,
-}
-
-impl Rotation {
-    fn of(input: &RootInput) -> Self {
-        let text = |field: &Option<Text>| field.as_ref().map(|text| text.0.clone()).unwrap_or_default();
-        Self {
-            period: input.rotation_period.unwrap_or_default(),
-            schedule: text(&input.rotation_schedule),
-            window: input.rotation_window.unwrap_or_default(),
-            policy: text(&input.rotation_policy),
-        }
-    }
-
-    fn check(&self) -> Result<(), ApiError> {
-        let mistake = match (!self.schedule.is_empty(), !self.period.is_zero(), !self.window.is_zero()) {
-            (true, true, _) => {
-                "mutually exclusive fields rotation_schedule and rotation_period were both specified; only one of them can be \
-                 provided"
-            }
-            (_, true, true) => "rotation_window does not apply to period",
-            (false, false, true) => "cannot use rotation_window without rotation_schedule",
-            _ => return self.check_schedule(),
-        };
-        Err(ApiError::invalid(mistake))
-    }
-
-    fn check_schedule(&self) -> Result<(), ApiError> {
-        let fields = self.schedule.split_whitespace().count();
-        if self.schedule.is_empty() || fields == 5 || self.schedule.starts_with('@') {
-            return Ok(());
-        }
-        let why = format!("expected exactly 5 fields, found {fields}: [{}]", self.schedule);
-        Err(ApiError::invalid(format!("failed to parse provided rotation_schedule: {why}")))
-    }
-
-    fn refuse(&self) -> Result<(), ApiError> {
-        if self.schedule.is_empty() && self.period.is_zero() && self.policy.is_empty() {
-            return Ok(());
-        }
-        Err(ApiError::invalid(
-            "error registering rotation job: rotation manager capabilities not supported in Vault community edition",
-        ))
     }
 }
 
@@ -316,12 +267,6 @@ impl LeaseInput {
 
 fn or_default(template: String) -> String {
     if template.is_empty() { DEFAULT.to_owned() } else { template }
-}
-
-fn keep<T>(field: &mut T, supplied: Option<T>) {
-    if let Some(value) = supplied {
-        *field = value;
-    }
 }
 
 /// Where it is.

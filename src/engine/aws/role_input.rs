@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::aws::Arn;
 use crate::base::Ttl;
 use crate::mount::ApiError;
-use crate::mount::field::{CommaList, Pairs, Text};
+use crate::mount::field::{CommaList, Pairs, Text, keep};
 
 use super::document::compact;
 use super::role::{CredentialType, Role};
@@ -158,12 +158,6 @@ fn from_old_form(value: &str) -> Result<Role, ApiError> {
     }
     let policy_document = compact(value).ok_or_else(bad)?;
     Ok(Role { credential_types: vec![CredentialType::IamUser, CredentialType::FederationToken], policy_document, ..role })
-}
-
-fn keep<T>(field: &mut T, supplied: Option<T>) {
-    if let Some(value) = supplied {
-        *field = value;
-    }
 }
 
 const OLD_FORM: &str = "Detected use of legacy role or policy parameter. Please upgrade to use the new parameters.";

@@ -4,7 +4,8 @@
 //! An access list entry that is gone lets the next login of its instance be the first one: hence the buffer, and the length of
 //! the longest token before it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::future::ready;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::auth::aws::AwsAuth;
+use crate::auth::busy::Busy;
 use crate::base::Ttl;
 use crate::mount::field::{Flag, SignedSeconds};
 use crate::mount::{ApiError, Ctx, Nothing, Reply, Table};
@@ -63,36 +65,26 @@ struct TidyInput {
     safety_buffer: Option<SignedSeconds>,
 }
 
-/// One tidying of a list at a time.
-struct Busy(Arc<AtomicBool>);
-
 /// Declares the endpoints.
 pub(super) fn endpoints(table: &mut Table<AwsAuth>) {
-    for path in ["config/tidy/identity-accesslist", "config/tidy/identity-whitelist"] {
+    for (list, config, start) in [
+        (List::Access, "config/tidy/identity-accesslist", "tidy/identity-accesslist"),
+        (List::Access, "config/tidy/identity-whitelist", "tidy/identity-whitelist"),
+        (List::Denied, "config/tidy/roletag-denylist", "tidy/roletag-denylist"),
+        (List::Denied, "config/tidy/roletag-blacklist", "tidy/roletag-blacklist"),
+    ] {
+        let (about_config, about_start) = list.about();
         table
-            .at(path, "When entries of the access list are removed.")
-            .exists(async |plugin: Arc<AwsAuth>, _: Ctx, _: Nothing| plugin.has_tidy_config(List::Access).await)
-            .read(async |plugin: Arc<AwsAuth>, _: Ctx, _: Nothing| plugin.read_tidy_config(List::Access).await)
-            .update(async |plugin: Arc<AwsAuth>, _: Ctx, input: ConfigInput| plugin.write_tidy_config(List::Access, &input).await)
-            .delete(async |plugin: Arc<AwsAuth>, _: Ctx, _: Nothing| plugin.delete_tidy_config(List::Access).await);
-    }
-    for path in ["config/tidy/roletag-denylist", "config/tidy/roletag-blacklist"] {
+            .at(config, about_config)
+            .exists(move |plugin: Arc<AwsAuth>, _: Ctx, _: Nothing| async move { plugin.has_tidy_config(list).await })
+            .read(move |plugin: Arc<AwsAuth>, _: Ctx, _: Nothing| async move { plugin.read_tidy_config(list).await })
+            .update(move |plugin: Arc<AwsAuth>, _: Ctx, input: ConfigInput| async move {
+                plugin.write_tidy_config(list, &input).await
+            })
+            .delete(move |plugin: Arc<AwsAuth>, _: Ctx, _: Nothing| async move { plugin.delete_tidy_config(list).await });
         table
-            .at(path, "When role tags are removed from the deny list.")
-            .exists(async |plugin: Arc<AwsAuth>, _: Ctx, _: Nothing| plugin.has_tidy_config(List::Denied).await)
-            .read(async |plugin: Arc<AwsAuth>, _: Ctx, _: Nothing| plugin.read_tidy_config(List::Denied).await)
-            .update(async |plugin: Arc<AwsAuth>, _: Ctx, input: ConfigInput| plugin.write_tidy_config(List::Denied, &input).await)
-            .delete(async |plugin: Arc<AwsAuth>, _: Ctx, _: Nothing| plugin.delete_tidy_config(List::Denied).await);
-    }
-    for path in ["tidy/identity-accesslist", "tidy/identity-whitelist"] {
-        table
-            .at(path, "Starts to remove entries of the access list that are over.")
-            .update(async |plugin: Arc<AwsAuth>, _: Ctx, input: TidyInput| plugin.start(List::Access, &input));
-    }
-    for path in ["tidy/roletag-denylist", "tidy/roletag-blacklist"] {
-        table
-            .at(path, "Starts to remove role tags from the deny list that are over.")
-            .update(async |plugin: Arc<AwsAuth>, _: Ctx, input: TidyInput| plugin.start(List::Denied, &input));
+            .at(start, about_start)
+            .update(move |plugin: Arc<AwsAuth>, _: Ctx, input: TidyInput| ready(plugin.start(list, &input)));
     }
 }
 
@@ -232,6 +224,18 @@ impl Tidying {
 }
 
 impl List {
+    /// Of its configuration, and of tidying it.
+    fn about(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Access => {
+                ("When entries of the access list are removed.", "Starts to remove entries of the access list that are over.")
+            }
+            Self::Denied => {
+                ("When role tags are removed from the deny list.", "Starts to remove role tags from the deny list that are over.")
+            }
+        }
+    }
+
     fn prefix(self) -> &'static str {
         match self {
             Self::Access => ACCESS,
@@ -253,18 +257,6 @@ impl List {
             Self::Denied => Ttl::hours(180 * 24),
         };
         TidyConfig { safety_buffer, disable_periodic_tidy: false }
-    }
-}
-
-impl Busy {
-    fn new(flag: &Arc<AtomicBool>) -> Option<Self> {
-        (!flag.swap(true, Ordering::AcqRel)).then(|| Self(Arc::clone(flag)))
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
     }
 }
 
