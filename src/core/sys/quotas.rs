@@ -10,7 +10,7 @@ use crate::base::Ttl;
 use crate::core::Active;
 use crate::core::quota::{Config, CountTerms, Kind, RateTerms, Rule};
 use crate::mount::field::{CommaList, Flag, Int, Text};
-use crate::mount::{ApiError, Class, Ctx, Named, Nothing, Reply, Table};
+use crate::mount::{ApiError, Both, Class, Ctx, Named, Nothing, Reply, Table};
 
 use super::{Sys, data};
 
@@ -41,9 +41,11 @@ struct WriteConfig {
     enable_rate_limit_response_headers: Option<Flag>,
 }
 
-/// What a rule is for.
+/// A rule and what it is for, whatever it bounds.
 #[derive(Debug, Deserialize, JsonSchema)]
 struct Whom {
+    /// Name of the rule.
+    name: String,
     /// A mount, a path below one, or one with a `*` at its end; empty: everything.
     #[serde(default)]
     path: Text,
@@ -57,16 +59,6 @@ struct Whom {
 /// A rule on a rate.
 #[derive(Debug, Deserialize, JsonSchema)]
 struct WriteRate {
-    /// Name of the rule.
-    name: String,
-    /// A mount, a path below one, or one with a `*` at its end; empty: everything.
-    #[serde(default)]
-    path: Text,
-    /// Logins of this role only.
-    #[serde(default)]
-    role: Text,
-    /// Kept and shown: there are no namespaces.
-    inheritable: Option<Flag>,
     /// Requests in each interval, above zero.
     #[serde(default)]
     rate: Text,
@@ -80,16 +72,6 @@ struct WriteRate {
 /// A rule on a number of leases.
 #[derive(Debug, Deserialize, JsonSchema)]
 struct WriteCount {
-    /// Name of the rule.
-    name: String,
-    /// A mount, a path below one, or one with a `*` at its end; empty: everything.
-    #[serde(default)]
-    path: Text,
-    /// Logins of this role only.
-    #[serde(default)]
-    role: Text,
-    /// Kept and shown: there are no namespaces.
-    inheritable: Option<Flag>,
     /// So many leases at most, above zero.
     #[serde(default)]
     max_leases: Int,
@@ -144,27 +126,25 @@ async fn read_count(sys: Arc<Sys>, _: Ctx, input: Named) -> Result<Reply, ApiErr
         .and("counter", json!(counter)))
 }
 
-async fn write_rate(sys: Arc<Sys>, _: Ctx, input: WriteRate) -> Result<Reply, ApiError> {
+async fn write_rate(sys: Arc<Sys>, _: Ctx, Both(whom, input): Both<Whom, WriteRate>) -> Result<Reply, ApiError> {
     let rate = input.rate.parse::<f64>().ok().filter(|rate| rate.is_finite() && *rate > 0.0);
     let rate = rate.ok_or_else(|| ApiError::invalid("'rate' is invalid"))?;
     let interval = input.interval.nonzero().unwrap_or(Ttl::seconds(1));
     let block = input.block_interval.map(|Text(text)| text).unwrap_or_default();
     let block_interval = Ttl::parse(&block).map_err(|_| ApiError::invalid("'block' is invalid"))?;
-    let whom = Whom { path: input.path, role: input.role, inheritable: input.inheritable };
     let active = sys.active()?;
     let _one_at_a_time = active.admin.lock().await;
-    let rule = rule(&active, input.name, &whom, RateTerms { rate, interval, block_interval })?;
+    let rule = rule(&active, whom, RateTerms { rate, interval, block_interval })?;
     active.quotas.write_rate(&rule).await?;
     Ok(Reply::empty())
 }
 
-async fn write_count(sys: Arc<Sys>, _: Ctx, input: WriteCount) -> Result<Reply, ApiError> {
+async fn write_count(sys: Arc<Sys>, _: Ctx, Both(whom, input): Both<Whom, WriteCount>) -> Result<Reply, ApiError> {
     let max_leases = u64::try_from(*input.max_leases).ok().filter(|max| *max > 0);
     let max_leases = max_leases.ok_or_else(|| ApiError::invalid("'max_leases' is invalid"))?;
-    let whom = Whom { path: input.path, role: input.role, inheritable: input.inheritable };
     let active = sys.active()?;
     let _one_at_a_time = active.admin.lock().await;
-    let rule = rule(&active, input.name, &whom, CountTerms::new(max_leases))?;
+    let rule = rule(&active, whom, CountTerms::new(max_leases))?;
     let recount = active.quotas.write_count(rule).await?;
     active.recount(recount);
     Ok(Reply::empty())
@@ -180,7 +160,7 @@ async fn delete<K: Kind + 'static>(sys: Arc<Sys>, _: Ctx, input: Named) -> Resul
 }
 
 /// A rule, when what it is for is there.
-fn rule<K>(active: &Active, name: String, whom: &Whom, kind: K) -> Result<Rule<K>, ApiError> {
+fn rule<K>(active: &Active, whom: Whom, kind: K) -> Result<Rule<K>, ApiError> {
     let asked = whom.path.trim_start_matches('/');
     let (path, mount) = if asked.is_empty() { (String::new(), None) } else { placed(active, asked)? };
     if !whom.role.is_empty() && mount.as_ref().is_none_or(|(_, class)| *class != Class::Auth) {
@@ -189,7 +169,7 @@ fn rule<K>(active: &Active, name: String, whom: &Whom, kind: K) -> Result<Rule<K
         return Err(ApiError::invalid(format!("Mount path {path:?} {text}")));
     }
     let inheritable = whom.inheritable.as_ref().map_or(path.is_empty(), |flag| **flag);
-    Ok(Rule { name, path, mount: mount.map(|(mount, _)| mount), role: whom.role.0.clone(), inheritable, kind })
+    Ok(Rule { name: whom.name, path, mount: mount.map(|(mount, _)| mount), role: whom.role.0, inheritable, kind })
 }
 
 /// A path as it is kept, with the mount it lies in. A mount's own path ends in `/`.
