@@ -16,6 +16,7 @@ mod kill;
 mod operation;
 mod outage;
 mod pairs;
+mod process;
 mod rotation;
 mod rotation_world;
 mod schedules;

@@ -8,6 +8,7 @@ use leasehold::aws::sandbox::{Effect, Failure, Rule, When};
 use leasehold::policy::Operation;
 use serde_json::json;
 
+use super::calls::{Kill, with_kills};
 use super::rotation_world::{ADMIN, APP, Play};
 use super::stage::{Stage, on_stage};
 use super::store::Side;
@@ -25,16 +26,6 @@ enum Deed {
     Delete,
 }
 
-/// Whether and when the process is killed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kill {
-    Never,
-    /// Once the deed was answered.
-    Answered,
-    /// While the call hangs.
-    Hanging,
-}
-
 fn troubles() -> Vec<(Effect, Kill)> {
     let refuse = |status, code: &str| Effect::Refuse(Failure::new(status, code, "no"));
     let effects = [
@@ -50,8 +41,7 @@ fn troubles() -> Vec<(Effect, Kill)> {
         Effect::LateEffect { after: Duration::from_secs(5) },
         Effect::LateEffect { after: Duration::from_mins(10) },
     ];
-    let both = effects.iter().flat_map(|effect| [(effect.clone(), Kill::Never), (effect.clone(), Kill::Answered)]);
-    both.chain([(Effect::Hang, Kill::Hanging), (Effect::ExecuteThenHang, Kill::Hanging)]).collect()
+    with_kills(&effects)
 }
 
 impl Play {

@@ -1,35 +1,27 @@
 //! A server whose keys are rotated, with an account of its own; its crashes, and what must be true at every look.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold::aws::sandbox::{Effect, Phase, Rule, Sandbox, When};
-use leasehold::base::{Clock, Shutdown, Timestamp};
-use leasehold::core::Core;
+use leasehold::aws::sandbox::Sandbox;
+use leasehold::base::{Shutdown, Timestamp};
 use leasehold::policy::Operation;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::client::{Reply, ask};
+use super::client::Reply;
 use super::clock::LawClock;
-use super::stage::{Stage, Trail, core_over};
-use super::store::Store;
+use super::process::Process;
+use super::stage::Stage;
 
 /// See the module.
 pub(super) struct Play {
-    pub(super) stage: Arc<Stage>,
-    pub(super) sandbox: Sandbox,
-    /// AWS's.
-    aws: Arc<LawClock>,
-    pub(super) clock: Arc<LawClock>,
-    pub(super) store: Store,
-    core: Arc<Core>,
+    process: Process,
     /// Keys that somebody else made, with whose they are.
     strangers: Vec<(&'static str, String)>,
     /// Whether there is a static role that has had a key, and that nobody has asked to delete.
     pub(super) has_static: bool,
-    title: String,
-    trail: Trail,
     over: Shutdown,
 }
 
@@ -39,21 +31,10 @@ pub(super) const APP: &str = "app";
 impl Play {
     pub(super) async fn new(stage: &Arc<Stage>, title: String) -> Self {
         let start = Timestamp::from_seconds(1_800_000_000);
-        let (aws, clock, over) = (Arc::new(LawClock::at(start)), Arc::new(LawClock::at(start)), Shutdown::new());
+        let (aws, over) = (Arc::new(LawClock::at(start)), Shutdown::new());
         let sandbox = Sandbox::start(aws.clone(), &stage.tasks, &over).await.unwrap();
-        let trail = Trail::default();
-        let noted = trail.clone();
-        sandbox.faults().on_call(Arc::new(move |action, phase| {
-            noted.note(match phase {
-                Phase::Before => format!("AWS is asked {action}"),
-                Phase::After => format!("AWS has judged {action}"),
-            });
-        }));
-        let store = Store::over(stage.disk().await, Arc::clone(&trail.0));
-        let core = core_over(&store, &clock);
-        let strangers = Vec::new();
-        let play =
-            Self { stage: Arc::clone(stage), sandbox, aws, clock, store, core, strangers, has_static: false, title, trail, over };
+        let process = Process::new(stage, sandbox, aws, start, title).await;
+        let play = Self { process, strangers: Vec::new(), has_static: false, over };
         play.unseal().await;
         let (id, secret) = play.sandbox.root_keys();
         let url = play.sandbox.url();
@@ -82,13 +63,7 @@ impl Play {
 
     /// A request under way.
     pub(super) fn request(&self, operation: Operation, path: &'static str, body: Value) -> JoinHandle<Reply> {
-        let (core, token, trail) = (Arc::clone(&self.core), self.stage.root.clone(), self.trail.clone());
-        trail.note(format!("{operation:?} {path}"));
-        self.stage.tasks.spawn(async move {
-            let reply = ask(&core, &token, operation, path, body).await;
-            trail.note(format!("{operation:?} {path} answered: {}", if reply.is_ok { "done" } else { &reply.text }));
-            reply
-        })
+        self.process.request(&self.stage.root, operation, path, body)
     }
 
     pub(super) async fn ask(&self, operation: Operation, path: &'static str, body: Value) -> Reply {
@@ -96,97 +71,22 @@ impl Play {
     }
 
     async fn unseal(&self) {
-        let (core, key) = (Arc::clone(&self.core), self.stage.unseal_key.clone());
-        let unsealed = self.stage.tasks.spawn(async move { core.unseal(&key).await.map_err(|error| error.to_string()) });
-        if let Err(error) = self.finish(unsealed).await {
-            self.violated(&format!("the server does not unseal: {error}"));
-        }
-    }
-
-    /// Lets everything run that can without time.
-    pub(super) async fn quiet(&self) {
-        let signs = || {
-            let asked = (self.store.commits(), self.sandbox.count());
-            (self.clock.changes(), self.aws.changes(), asked, self.trail.0.lock().unwrap().len())
-        };
-        let mut before = signs();
-        loop {
-            for _ in 0..ROUNDS {
-                tokio::task::yield_now().await;
-            }
-            let now = signs();
-            if now == before {
-                return;
-            }
-            before = now;
-        }
-    }
-
-    fn pass(&self, by: Duration) {
-        self.aws.advance(by);
-        self.clock.advance(by);
-    }
-
-    /// Time goes on to the next end of a wait, at most so long.
-    pub(super) fn step(&self, most: Duration) -> Duration {
-        let next = [self.clock.next(), self.aws.next()].into_iter().flatten().min();
-        let by = next.unwrap_or(most).min(most).max(Duration::from_millis(1));
-        self.pass(by);
-        by
+        self.process.unseal(|| self.count()).await;
     }
 
     /// Time passes step by step, as long as that.
     pub(super) async fn live(&self, long: Duration) {
-        let mut left = long;
-        while !left.is_zero() {
-            self.quiet().await;
-            self.count();
-            left = left.saturating_sub(self.step(left));
-        }
-        self.quiet().await;
+        self.process.live(long, || self.count()).await;
     }
 
     /// Lets time pass until a task is done.
     pub(super) async fn finish<T>(&self, task: JoinHandle<T>) -> T {
-        let mut left = LONGEST;
-        loop {
-            self.quiet().await;
-            if task.is_finished() {
-                return task.await.unwrap();
-            }
-            self.count();
-            if left.is_zero() {
-                self.violated("a request is not answered");
-            }
-            left = left.saturating_sub(self.step(Duration::from_secs(10)));
-        }
+        self.process.finish(task, || self.count()).await
     }
 
     /// The process is killed; another one starts on what is durable.
     pub(super) async fn crash(&mut self) {
-        self.trail.note("the process is killed");
-        let faults = self.sandbox.faults();
-        faults.clear();
-        // What it does from now on, it does not do.
-        faults.add(Rule { action: None, user: None, when: When::Every, effect: Effect::DropBefore });
-        let disk = self.store.disk.reopen();
-        self.store.let_go();
-        faults.release();
-        let core = Arc::clone(&self.core);
-        let sealed = self.stage.tasks.spawn(async move { core.seal().await });
-        self.quiet().await;
-        for _ in 0..200 {
-            if sealed.is_finished() {
-                break;
-            }
-            self.clock.advance(self.clock.next().unwrap_or(Duration::from_secs(1)));
-            self.quiet().await;
-        }
-        faults.clear();
-        self.clock = Arc::new(LawClock::at(self.aws.now()));
-        self.store = Store::over(disk, Arc::clone(&self.trail.0));
-        self.core = core_over(&self.store, &self.clock);
-        self.trail.note("a process starts");
+        self.process.crash(Duration::ZERO).await;
         self.unseal().await;
         self.check().await;
     }
@@ -251,14 +151,16 @@ impl Play {
         if !open.is_empty() {
             self.violated(&format!("still open: {open:?}"));
         }
-        let core = Arc::clone(&self.core);
-        self.finish(self.stage.tasks.spawn(async move { core.seal().await })).await;
+        self.process.end(|| self.count()).await;
         self.over.cancel();
     }
+}
 
-    /// The law does not hold.
-    pub(super) fn violated(&self, what: &str) -> ! {
-        panic!("{}: {what}\n  {}", self.title, self.trail.text());
+impl Deref for Play {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
     }
 }
 
@@ -266,9 +168,3 @@ impl Play {
 fn is_open(key: &str) -> bool {
     key.ends_with("/rotation/root") || key.contains("/static-gone/")
 }
-
-/// Turns of the loop in which nothing is begun or ended, before it is believed that nothing will be.
-const ROUNDS: usize = 8;
-
-/// Longer than any request may take.
-const LONGEST: Duration = Duration::from_mins(10);
