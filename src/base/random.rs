@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 
 use ring::rand::{SecureRandom, SystemRandom};
-use uuid::Uuid;
 
 /// Fills `out` from the operating system's generator.
 ///
@@ -57,7 +56,7 @@ pub fn public_uuid() -> String {
         pool.left -= 1;
         pool.bytes.get(pool.left).copied().unwrap_or_default()
     });
-    uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+    uuid_of(bytes)
 }
 
 /// See [`public_uuid`].
@@ -75,12 +74,11 @@ thread_local! {
 
 /// A random (version 4) UUID in its usual text form.
 pub fn uuid() -> String {
-    uuid::Builder::from_random_bytes(bytes::<16>()).into_uuid().to_string()
+    uuid_of(bytes::<16>())
 }
 
-/// A random (version 4) UUID.
-pub fn uuid_value() -> Uuid {
-    uuid::Builder::from_random_bytes(bytes::<16>()).into_uuid()
+fn uuid_of(bytes: [u8; 16]) -> String {
+    uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
 }
 
 /// A number in `0..1`, for jitter.

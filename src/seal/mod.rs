@@ -249,11 +249,6 @@ pub enum SealError {
 }
 
 impl SealError {
-    /// Whether it is the caller's fault.
-    pub fn is_invalid(&self) -> bool {
-        self.fault() == Fault::Invalid
-    }
-
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {

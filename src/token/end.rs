@@ -6,7 +6,6 @@
 //! then, so the lane of tokens takes up a walk that was cut, wherever that was.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
@@ -62,16 +61,6 @@ impl TokenStore {
     /// Ends a token and what is leased to it; its children become orphans. Whether it was there.
     pub async fn revoke_orphan(&self, key: &TokenKey) -> Result<bool, TokenError> {
         self.end_tree(key, Why::RevokedAlone).await
-    }
-
-    /// As [`TokenStore::revoke`], behind the caller: for a token whose last use was taken.
-    pub fn revoke_soon(self: &Arc<Self>, key: TokenKey) {
-        let store = Arc::clone(self);
-        self.tasks.spawn(async move {
-            if let Err(error) = store.revoke(&key).await {
-                tracing::warn!(token.key = %key, error = %error, "a token could not be ended yet; it is tried again");
-            }
-        });
     }
 
     /// Ends those of these tokens whose time has come, with their trees, and leaves the others alone.
