@@ -7,7 +7,7 @@
 //! | 0 | `base` |
 //! | 1 | `storage`, `aws`, `config` |
 //! | 2 | `barrier` |
-//! | 3 | `seal`, `policy`, `lease` |
+//! | 3 | `seal`, `policy`, `lease`, `rotation` |
 //! | 4 | `token`, `identity` |
 //! | 5 | `mount` |
 //! | 6 | `audit`, `engine`, `auth` |
@@ -31,6 +31,7 @@ pub mod identity;
 pub mod lease;
 pub mod mount;
 pub mod policy;
+pub mod rotation;
 pub mod seal;
 pub mod server;
 pub mod token;

@@ -33,7 +33,7 @@ impl<V: Clone> Guarded<V> {
     }
 
     /// How many are here.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.known.len()
     }
 
@@ -88,7 +88,7 @@ mod tests {
         assert_eq!(cache.get("a"), None);
         let after = cache.ticket("a");
         cache.fill("a", after, 2);
-        assert_eq!((cache.get("a"), cache.len()), (Some(2), 1));
+        assert_eq!((cache.get("a"), cache.count()), (Some(2), 1));
         cache.changed("a");
         assert_eq!(cache.get("a"), None);
     }
@@ -100,6 +100,6 @@ mod tests {
             let id = format!("{number}");
             cache.fill(&id, cache.ticket(&id), number);
         }
-        assert!(cache.len() <= 16, "{}", cache.len());
+        assert!(cache.count() <= 16, "{}", cache.count());
     }
 }

@@ -139,7 +139,7 @@ impl Told {
 
 impl fmt::Debug for IdentityStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IdentityStore").field("known", &self.told.principals.len()).finish_non_exhaustive()
+        f.debug_struct("IdentityStore").field("known", &self.told.principals.count()).finish_non_exhaustive()
     }
 }
 

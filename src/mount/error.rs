@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::barrier::BarrierError;
+use crate::barrier::{BarrierError, NotKept};
 use crate::base::{PathError, Ttl};
 use crate::lease::LeaseError;
 use crate::policy::PolicyStoreError;
@@ -201,6 +201,15 @@ impl fmt::Debug for ApiError {
 }
 
 impl std::error::Error for ApiError {}
+
+impl From<NotKept> for ApiError {
+    fn from(error: NotKept) -> Self {
+        match error {
+            NotKept::Changed => Self::internal(error),
+            NotKept::Failed(error) | NotKept::Unknown(error) => error.into(),
+        }
+    }
+}
 
 impl From<BarrierError> for ApiError {
     fn from(error: BarrierError) -> Self {

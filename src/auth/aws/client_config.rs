@@ -6,11 +6,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::aws::Settings;
+use crate::aws::{KeyPair, Settings};
 use crate::base::secret::stored_secret;
 use crate::base::{Secret, Timestamp, Ttl};
 use crate::mount::field::{CommaList, Flag, Int, SecretText, Text, keep};
 use crate::mount::{ApiError, AutomatedRotation, Ctx, Nothing, Reply, Table};
+use crate::rotation::KeyConfig;
 
 use super::AwsAuth;
 
@@ -114,14 +115,16 @@ impl AwsAuth {
         let _turn = self.turn(CLIENT).await;
         let stored = self.stored_client().await?;
         let config = input.over(stored.clone().unwrap_or_default(), self.deps.clock.now())?;
-        self.store_client(stored.as_ref(), Some(&config)).await?;
+        self.own_key().store(stored.as_ref(), Some(&config)).await?;
+        self.clients.forget();
         Ok(Reply::empty())
     }
 
     async fn delete_client(self: Arc<Self>, _: Ctx, _: Nothing) -> Result<Reply, ApiError> {
         let _turn = self.turn(CLIENT).await;
         let stored = self.stored_client().await?;
-        self.store_client(stored.as_ref(), None).await?;
+        self.own_key().store(stored.as_ref(), None).await?;
+        self.clients.forget();
         Ok(Reply::empty())
     }
 
@@ -191,6 +194,18 @@ impl Default for ClientConfig {
             identity_token_ttl: Ttl::ZERO,
             disable_automated_rotation: false,
         }
+    }
+}
+
+impl KeyConfig for ClientConfig {
+    const KEY: &'static str = CLIENT;
+
+    fn access_key(&self) -> &str {
+        &self.access_key
+    }
+
+    fn put_pair(&mut self, pair: &KeyPair) {
+        (self.access_key, self.secret_key) = (pair.id.clone(), pair.secret.clone());
     }
 }
 

@@ -108,7 +108,7 @@ impl AwsAuth {
             let silent = AwsError::Unknown { text: format!("no answer within {} s", OWN_CALLS.as_secs()) };
             Err(Failure::of_aws("", &silent, &host("sts", &config.sts_endpoint, place)))
         })?;
-        // Whoever logs in waits for no turn: he is told when to come again.
+        // Nobody waits for a turn of the account unless a call says so: who logs in is told when to come again.
         let aws = aws.waiting_until(self.deps.clock.elapsed());
         Ok(Client { aws, iam: host("iam", &config.iam_endpoint, place), ec2: host("ec2", &config.endpoint, place) })
     }

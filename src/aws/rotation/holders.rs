@@ -81,8 +81,20 @@ impl Holding {
         }
     }
 
+    /// Why the key is not replaced unless the operator insists: other mounts hold it. `None`: nobody else does.
+    pub fn refusal(&self, access_key: &str) -> Option<String> {
+        let others = self.others(access_key);
+        let names: Vec<&str> = others.iter().map(MountPath::as_str).collect();
+        (!names.is_empty()).then(|| {
+            format!(
+                "the access key is also that of {}, which a rotation here would cut off; to rotate it all the same, set force=true",
+                names.join(", ")
+            )
+        })
+    }
+
     /// Other mounts that hold the same key, in order.
-    pub fn others(&self, access_key: &str) -> Vec<MountPath> {
+    fn others(&self, access_key: &str) -> Vec<MountPath> {
         let key = access_key.as_bytes();
         let is_same = |held: &&Held| {
             let tag = held.key.as_ref().filter(|_| held.mount != self.mount);

@@ -4,11 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::aws::Settings;
+use crate::aws::{KeyPair, Settings};
 use crate::base::secret::stored_secret;
 use crate::base::{Secret, Ttl};
 use crate::mount::field::{CommaList, Flag, Int, SecretText, Text, keep};
 use crate::mount::{ApiError, AutomatedRotation};
+use crate::rotation::KeyConfig;
 
 use super::template::{DEFAULT, Template};
 
@@ -163,6 +164,18 @@ impl Default for Root {
             disable_automated_rotation: false,
             generation: 0,
         }
+    }
+}
+
+impl KeyConfig for Root {
+    const KEY: &'static str = ROOT;
+
+    fn access_key(&self) -> &str {
+        &self.access_key
+    }
+
+    fn put_pair(&mut self, pair: &KeyPair) {
+        (self.access_key, self.secret_key) = (pair.id.clone(), pair.secret.clone());
     }
 }
 

@@ -35,6 +35,7 @@ use tokio::sync::OnceCell;
 use crate::aws::rotation::{Holding, KeyHolders, Watch};
 use crate::aws::{Accounts, AwsEnvironment, Outside};
 use crate::barrier::{BarrierError, View};
+use crate::base::turns::Turn;
 use crate::base::{Key, MountPath, Ttl, random};
 use crate::lease::Terms;
 use crate::mount::{ApiError, Ctx, Deps, LeaseCtx, LeaseKinds, Named, Nothing, Number, Plugin, Reply, Table};
@@ -149,10 +150,10 @@ impl AwsSecrets {
         let looks = input.verify();
         let before = self.connection.load_full().and_then(|connection| connection.known_account());
         let has_keys = {
-            let _turn = self.deps.turns.take(&self.turn(ROOT)).await;
+            let _turn = self.turn(ROOT).await;
             let before = self.view.read(ROOT).await?;
             let root = input.over(before.clone())?;
-            self.store_root(before, &root).await?;
+            self.own_key().store(before.as_ref(), Some(&root)).await?;
             !root.uses_chain()
         };
         self.wake_schedule();
@@ -182,7 +183,7 @@ impl AwsSecrets {
 
     async fn write_role(self: Arc<Self>, _: Ctx, input: RoleInput) -> Result<Reply, ApiError> {
         let key = role::key(&input.name);
-        let _turn = self.deps.turns.take(&self.turn(&key)).await;
+        let _turn = self.turn(&key).await;
         let written = input.over(self.view.read(&key).await?)?;
         self.view.put(&key, &written.role).await?;
         Ok(Reply::empty().warn_all(written.warnings))
@@ -190,7 +191,7 @@ impl AwsSecrets {
 
     async fn delete_role(self: Arc<Self>, _: Ctx, named: Named) -> Result<Reply, ApiError> {
         let key = role::key(&named.name);
-        let _turn = self.deps.turns.take(&self.turn(&key)).await;
+        let _turn = self.turn(&key).await;
         self.view.delete(&key).await?;
         Ok(Reply::empty())
     }
@@ -250,8 +251,9 @@ impl AwsSecrets {
         &self.deps.cluster
     }
 
-    fn turn(&self, key: &str) -> String {
-        format!("{}/{key}", self.deps.entry.id)
+    /// Waits until it may change the record at a key of this mount.
+    async fn turn(&self, key: &str) -> Turn {
+        self.deps.turns.take(self.view.key(key).as_str()).await
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::aws::rotation::{Record, Rotation, RotationError, Whose};
 use crate::aws::{Arn, AwsError, Settings};
-use crate::barrier::{BarrierError, NotKept};
+use crate::barrier::BarrierError;
 use crate::base::{Timestamp, Ttl};
 use crate::mount::{ApiError, Ctx, Named, Nothing, Reply, Table};
 use crate::storage::Page;
@@ -52,7 +52,7 @@ impl AwsSecrets {
     }
 
     async fn write_static(self: Arc<Self>, _: Ctx, input: StaticInput) -> Result<Reply, ApiError> {
-        let _turn = self.deps.turns.take(&self.turn(&role_key(&input.name))).await;
+        let _turn = self.turn(&role_key(&input.name)).await;
         input.check_account()?;
         let stored = self.view.read::<StaticRole>(&role_key(&input.name)).await?;
         let is_new = stored.is_none();
@@ -77,7 +77,7 @@ impl AwsSecrets {
 
     async fn begin_static(&self, role: &StaticRole) -> Result<(), ApiError> {
         // What an earlier role on this user left open is taken over by one of the two.
-        let _turn = self.deps.turns.take(&self.turn(&user_key(&role.id))).await;
+        let _turn = self.turn(&user_key(&role.id)).await;
         if let Some(other) = self.view.read::<String>(&user_key(&role.id)).await? {
             return Err(ApiError::invalid(format!(
                 "user \"{}\" is already managed by static role \"{other}\"; two would delete each other's keys",
@@ -99,7 +99,7 @@ impl AwsSecrets {
         if has_pair && role.rotation_period != before {
             (state.due, state.trouble) = (clock.now().plus(role.rotation_period), None);
         }
-        ledger.store(state, txn).await.map_err(not_kept)?;
+        ledger.store(state, txn).await?;
         if has_pair {
             return Ok(());
         }
@@ -107,7 +107,7 @@ impl AwsSecrets {
     }
 
     async fn delete_static(self: Arc<Self>, _: Ctx, named: Named) -> Result<Reply, ApiError> {
-        let _turn = self.deps.turns.take(&self.turn(&role_key(&named.name))).await;
+        let _turn = self.turn(&role_key(&named.name)).await;
         let Some(role) = self.view.read::<StaticRole>(&role_key(&named.name)).await? else { return Ok(Reply::empty()) };
         let item = Item::Role(named.name.clone());
         let opened = StaticLedger::open(&self.view, &*self.deps.clock, item, role.rotation_period).await?;
@@ -116,7 +116,7 @@ impl AwsSecrets {
             let text = format!("failed to clean credentials while deleting role \"{}\": couldn't delete from IAM: ", role.name);
             ApiError { text: text + &failed.error.text, ..failed.error }
         })?;
-        ledger.remove(&role, left).await.map_err(not_kept)?;
+        ledger.remove(&role, left).await?;
         self.wake_schedule();
         Ok(Reply::empty())
     }
@@ -166,7 +166,7 @@ impl AwsSecrets {
 
     /// What is due of a role: its rotation, or what is open of one.
     pub(super) async fn serve_role(&self, name: &str, at: Timestamp) -> Result<(), ApiError> {
-        let _turn = self.deps.turns.take(&self.turn(&role_key(name))).await;
+        let _turn = self.turn(&role_key(name)).await;
         let (clock, item) = (&*self.deps.clock, Item::Role(name.to_owned()));
         let role = self.view.read::<StaticRole>(&role_key(name)).await?.unwrap_or_default();
         let Some(mut ledger) = self.due_ledger(item, at, role.rotation_period).await? else { return Ok(()) };
@@ -178,19 +178,19 @@ impl AwsSecrets {
         } else if ledger.state.at <= now {
             self.tend_static(&role, &mut ledger).await;
         }
-        ledger.reschedule().await.map_err(not_kept)
+        Ok(ledger.reschedule().await?)
     }
 
     /// What is open of a role that is gone.
     pub(super) async fn serve_gone(&self, user: &str, at: Timestamp) -> Result<(), ApiError> {
-        let _turn = self.deps.turns.take(&self.turn(&user_key(user))).await;
+        let _turn = self.turn(&user_key(user)).await;
         let opened = self.due_ledger(Item::Gone(user.to_owned()), at, Ttl::ZERO).await?;
         let Some(mut ledger) = opened else { return Ok(()) };
         self.tend_static(&StaticRole::default(), &mut ledger).await;
         if ledger.state.record.is_empty() {
-            return ledger.forget().await.map_err(not_kept);
+            return Ok(ledger.forget().await?);
         }
-        ledger.reschedule().await.map_err(not_kept)
+        Ok(ledger.reschedule().await?)
     }
 
     /// The state that a place in the schedule is of; one that is nobody's is removed.
@@ -341,13 +341,6 @@ fn in_words(role: &StaticRole, failed: Failed) -> ApiError {
     }
     let text = format!("failed to create new credentials for role \"{}\": {}", role.name, failed.error.text);
     ApiError { text, ..failed.error }
-}
-
-fn not_kept(error: NotKept) -> ApiError {
-    match error {
-        NotKept::Changed => ApiError::internal(error),
-        NotKept::Failed(error) | NotKept::Unknown(error) => error.into(),
-    }
 }
 
 /// Read at once.

@@ -17,7 +17,6 @@ use crate::barrier::{BarrierError, Kept, NotKept, Txn, View};
 use crate::base::secret::stored_secret;
 use crate::base::{Clock, Secret, Timestamp, Ttl};
 
-use super::rotate::unsaved;
 use super::static_input::StaticRole;
 
 /// The state of a role.
@@ -200,7 +199,7 @@ impl<'a> StaticLedger<'a> {
 impl Ledger for StaticLedger<'_> {
     async fn save(&mut self, record: &Record) -> Result<(), Unsaved> {
         let state = StaticState { record: record.clone(), ..self.state.clone() };
-        self.store(state, self.view.txn()).await.map_err(unsaved)
+        Ok(self.store(state, self.view.txn()).await?)
     }
 
     async fn switch(&mut self, pair: &KeyPair, record: &Record) -> Result<(), Unsaved> {
@@ -212,7 +211,7 @@ impl Ledger for StaticLedger<'_> {
             record: record.clone(),
             at: self.state.at,
         };
-        self.store(state, self.view.txn()).await.map_err(unsaved)
+        Ok(self.store(state, self.view.txn()).await?)
     }
 }
 
