@@ -6,6 +6,7 @@
 
 #![expect(clippy::print_stdout, reason = "a campaign tells its seed and how many cases it had")]
 
+mod account;
 mod calls;
 mod client;
 mod clock;

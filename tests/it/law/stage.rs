@@ -99,6 +99,14 @@ impl Stage {
         Self { sandbox, other, roots, clock, unseal_key, root, tasks, log, disk }
     }
 
+    /// The user of `config/root` has its first key alone, or both again.
+    pub(super) fn give_keys(&self, both: bool) {
+        let of = |root: &'_ Value| ["access_key", "secret_key"].map(|name| root[name].as_str().unwrap().to_owned());
+        let keys = [of(&self.roots.first), of(&self.roots.second_key)];
+        let keys: Vec<(&str, &str)> = keys.iter().map(|[id, secret]| (id.as_str(), secret.as_str())).collect();
+        self.sandbox.set_root_keys(if both { &keys } else { &keys[..1] });
+    }
+
     /// A copy of the disk.
     pub(super) async fn disk(&self) -> MemoryStorage {
         let storage = MemoryStorage::new();
