@@ -205,15 +205,15 @@ static CASES: AtomicUsize = AtomicUsize::new(0);
 fn every_call(role: &'static str, deed: Deed, part: usize, parts: usize) {
     on_stage(|stage| async move {
         let calls = healthy(&stage, role, deed).await;
-        let (mut cases, mut pair, mut seen) = (0, 0, HashSet::new());
+        let (mut cases, mut seen) = (0, HashSet::new());
         let pairs = in_pairs();
+        // So many at a time that every pair comes with every call, and with every trouble.
+        let each = pairs.len().div_ceil(calls.len());
         for (k, action) in (1..).zip(&calls) {
-            for trouble in troubles() {
-                let mut settings = singly();
-                // Every pair comes with every call, and with every trouble.
-                settings.extend([pairs[pair % pairs.len()], pairs[(pair + 5) % pairs.len()]]);
-                pair += 1;
-                for set in settings {
+            for (n, trouble) in troubles().into_iter().enumerate() {
+                let first = usize::try_from(k).unwrap() * each + n;
+                let more = (first..first + each).map(|pair| pairs[pair % pairs.len()]);
+                for set in singly().into_iter().chain(more) {
                     cases += 1;
                     seen.insert(format!("{k} {set:?}"));
                     seen.insert(format!("{trouble:?} {set:?}"));
