@@ -225,7 +225,9 @@ impl State {
     /// Gives a user these access keys, id and secret, instead of those it has.
     pub(super) fn set_keys(&mut self, name: &str, keys: &[(&str, &str)], now: Timestamp) {
         let Some(user) = self.users.get_mut(&fold(name)) else { return };
-        std::mem::take(&mut user.keys).keys().for_each(|id| drop(self.keys.remove(id)));
+        for id in std::mem::take(&mut user.keys).into_keys() {
+            self.keys.remove(&id);
+        }
         for (id, secret) in keys {
             let secret = Secret::new((*secret).to_owned());
             let key = AccessKey { secret, active: true, created: now, used: None, hidden_until: None, listed: true };

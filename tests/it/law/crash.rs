@@ -5,7 +5,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use leasehold::aws::sandbox::{Effect, Failure, Rule, Tags, When};
@@ -199,8 +198,6 @@ async fn settled_soon(world: &World) {
     }
 }
 
-static CASES: AtomicUsize = AtomicUsize::new(0);
-
 /// Some of the cases: `part` of `parts`, so that they run side by side.
 fn every_call(role: &'static str, deed: Deed, part: usize, parts: usize) {
     on_stage(|stage| async move {
@@ -219,7 +216,6 @@ fn every_call(role: &'static str, deed: Deed, part: usize, parts: usize) {
                     seen.insert(format!("{trouble:?} {set:?}"));
                     if cases % parts == part {
                         run(&stage, role, deed, (k, action), &trouble, set).await;
-                        CASES.fetch_add(1, Ordering::Relaxed);
                     }
                 }
             }

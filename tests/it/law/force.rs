@@ -12,6 +12,13 @@ use super::operation::{Deed, Said};
 use super::stage::{Stage, on_stage};
 use super::world::World;
 
+/// Where force may leave something behind.
+async fn begin(stage: &Arc<Stage>, title: &str) -> World {
+    let mut world = World::new(stage, title.to_owned(), 1800).await;
+    world.force_may_leave = true;
+    world
+}
+
 async fn issue(world: &World) -> Value {
     let asked = world.request(&world.stage.root, Operation::Read, "aws/creds/r", json!({}));
     world.finish(asked).await.body
@@ -43,7 +50,7 @@ fn marked(stage: &Stage) -> Vec<String> {
 #[test]
 fn what_force_may_leave_is_named_in_the_log_without_a_secret() {
     on_stage(|stage| async move {
-        let mut world = World::new(&stage, "force while AWS is silent".to_owned(), 1800).await;
+        let mut world = begin(&stage, "force while AWS is silent").await;
         let mut issued = Vec::new();
         for _ in 0..3 {
             issued.push(issue(&world).await);
@@ -76,7 +83,7 @@ fn what_force_may_leave_is_named_in_the_log_without_a_secret() {
 #[test]
 fn force_says_why_aws_refused() {
     on_stage(|stage| async move {
-        let mut world = World::new(&stage, "force while the account denies".to_owned(), 1800).await;
+        let mut world = begin(&stage, "force while the account denies").await;
         issue(&world).await;
         let denied = leasehold::aws::sandbox::Failure::new(403, "AccessDenied", "not authorized to perform: iam:DeleteUser");
         stage.sandbox.faults().every("DeleteUser", Effect::Refuse(denied));
@@ -103,7 +110,7 @@ fn force_that_could_end_everything_has_nothing_to_say() {
 #[test]
 fn force_takes_intents_and_names_the_user_that_appears_later() {
     on_stage(|stage| async move {
-        let mut world = World::new(&stage, "force on an intent in doubt".to_owned(), 1800).await;
+        let mut world = begin(&stage, "force on an intent in doubt").await;
         stage.sandbox.faults().next("CreateUser", Effect::LateEffect { after: Duration::from_mins(10) });
         let answer = world.finish(world.issue()).await.unwrap();
         assert!(answer.is_none() && !world.store.disk.keys("lease/open/").is_empty());
@@ -121,7 +128,7 @@ fn force_takes_intents_and_names_the_user_that_appears_later() {
 #[test]
 fn force_under_other_credentials_names_the_account_the_user_is_in() {
     on_stage(|stage: Arc<Stage>| async move {
-        let mut world = World::new(&stage, "force with the credentials of another account".to_owned(), 1800).await;
+        let mut world = begin(&stage, "force with the credentials of another account").await;
         issue(&world).await;
         world.set_root(&stage.roots.other_account).await;
         let before = stage.sandbox.count();

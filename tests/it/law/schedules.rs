@@ -65,6 +65,7 @@ async fn run(stage: &Arc<Stage>, seed: u64) -> usize {
     let mut world = World::new(stage, format!("LEASEHOLD_SEED={seed}, {set:?}"), 1800).await;
     world.role = dice.one_of(&["r", "full"]);
     world.has_marks = set.tags == Tags::Kept;
+    world.force_may_leave = true;
     let mut used = Vec::new();
     for _ in 0..2 + dice.below(4) {
         stage.sandbox.faults().clear();

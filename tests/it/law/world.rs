@@ -26,6 +26,8 @@ pub(super) struct World {
     pub(super) held: Vec<Held>,
     /// Somebody has asked for the end of what is held, or jumped over it.
     pub(super) may_end: bool,
+    /// Force may leave users behind, if the log names them: the operator ends those.
+    pub(super) force_may_leave: bool,
     /// Users are made with marks, and keep them.
     pub(super) has_marks: bool,
     /// The role that is asked for.
@@ -47,6 +49,7 @@ impl World {
             parent_ends: Timestamp::default(),
             held: Vec::new(),
             may_end: false,
+            force_may_leave: false,
             has_marks: true,
             role: "r",
             token_keys,
@@ -194,7 +197,7 @@ impl World {
     /// The operator ends the users of leases that were removed by force: the log has named them, and their marks tell that they
     /// are ours.
     fn end_what_was_named(&self) {
-        let named = self.stage.log.forgotten();
+        let named = if self.force_may_leave { self.stage.log.forgotten() } else { Vec::new() };
         for sandbox in [&self.stage.sandbox, &self.stage.other] {
             for Forgotten { lease, user, is_warning, line } in &named {
                 let Some(shown) = sandbox.user(user) else { continue };
