@@ -67,9 +67,12 @@ impl Wire {
         if let Some(file) = ca_bundle {
             let bad = |error: &dyn fmt::Display| format!("AWS_CA_BUNDLE: {file}: {error}");
             let certificates = CertificateDer::pem_file_iter(file).map_err(|error| bad(&error))?;
-            for certificate in certificates {
-                let certificate = certificate.map_err(|error| bad(&error))?;
-                Arc::make_mut(&mut roots).add(certificate).map_err(|error| bad(&error))?;
+            let certificates: Result<Vec<_>, _> = certificates.collect();
+            let certificates = certificates.map_err(|error| bad(&error))?;
+            // Bundles of systems hold some that nobody here can read.
+            let (usable, _) = Arc::make_mut(&mut roots).add_parsable_certificates(certificates);
+            if usable == 0 {
+                return Err(bad(&"no certificate in it can be used"));
             }
         }
         let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))

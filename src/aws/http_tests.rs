@@ -107,6 +107,12 @@ async fn a_bundle_of_certificates_is_read_and_a_bad_one_named() {
     std::fs::write(&file, made.cert.pem()).unwrap();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     assert!(Wire::new(Arc::clone(&clock), file.to_str()).is_ok());
-    let error = Wire::new(clock, Some("/nowhere/bundle.pem")).unwrap_err();
+    let error = Wire::new(Arc::clone(&clock), Some("/nowhere/bundle.pem")).unwrap_err();
     assert!(error.starts_with("AWS_CA_BUNDLE: /nowhere/bundle.pem: "), "{error}");
+    let unreadable = "-----BEGIN CERTIFICATE-----\nMANhYmM=\n-----END CERTIFICATE-----\n";
+    std::fs::write(&file, format!("{}{unreadable}", made.cert.pem())).unwrap();
+    assert!(Wire::new(Arc::clone(&clock), file.to_str()).is_ok(), "one that cannot be read does not spoil the others");
+    std::fs::write(&file, unreadable).unwrap();
+    let error = Wire::new(clock, file.to_str()).unwrap_err();
+    assert!(error.ends_with("no certificate in it can be used"), "{error}");
 }

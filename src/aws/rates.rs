@@ -216,12 +216,14 @@ impl Bucket {
         self.count_time(now);
         self.throttled = self.throttled.saturating_add(1);
         self.tokens = 0.0;
+        // What still comes through beside refusals does not show that more would.
+        self.grown = now;
         if self.limit.is_some() && now.saturating_sub(self.halved) < STEP {
             return;
         }
         self.ceiling = self.limit.unwrap_or_else(|| f64::from(self.used.max(self.used_before)));
         self.limit = Some((self.ceiling / 2.0).max(SLOWEST));
-        (self.halved, self.grown, self.filled) = (now, now, now);
+        (self.halved, self.filled) = (now, now);
     }
 
     /// An answer that is not "too many".

@@ -32,8 +32,9 @@ pub struct Environment {
     pub dev_root_token_id: Option<Secret<String>>,
     /// `VAULT_DEV_LISTEN_ADDRESS`: where a dev server listens.
     pub dev_listen_address: Option<String>,
-    /// `AWS_REGION`, or else `AWS_DEFAULT_REGION`: the region where a mount names none.
-    pub aws_region: Option<String>,
+    /// What is said of where AWS is: `AWS_REGION` and `AWS_DEFAULT_REGION`, where a mount names none; `AWS_CA_BUNDLE`; and
+    /// the endpoints the credential chain may be led to. What it takes besides, such as keys, it reads itself.
+    pub aws: BTreeMap<String, String>,
     /// The names of all variables, sorted, without their values: the text at the start shows them.
     pub names: Vec<String>,
 }
@@ -53,7 +54,7 @@ impl Environment {
         let mut all: BTreeMap<String, String> = variables.into_iter().collect();
         let names = all.keys().cloned().collect();
         let mut take = |name: &str| all.remove(name).filter(|value| !value.is_empty());
-        let default_region = take("AWS_DEFAULT_REGION");
+        let aws = AWS.iter().filter_map(|name| Some(((*name).to_owned(), take(name)?))).collect();
         Self {
             local_config: take("VAULT_LOCAL_CONFIG").map(Secret::new),
             api_addr: take(API_ADDR),
@@ -66,7 +67,7 @@ impl Environment {
             seal_type: take(SEAL_TYPE),
             dev_root_token_id: take("VAULT_DEV_ROOT_TOKEN_ID").map(Secret::new),
             dev_listen_address: take(DEV_LISTEN_ADDRESS),
-            aws_region: take("AWS_REGION").or(default_region),
+            aws,
             names,
         }
     }
@@ -94,6 +95,17 @@ pub(super) const LEASE_REVOCATION_WORKERS: &str = "VAULT_LEASE_REVOCATION_WORKER
 pub(super) const SEAL_TYPE: &str = "VAULT_SEAL_TYPE";
 pub(super) const DEV_LISTEN_ADDRESS: &str = "VAULT_DEV_LISTEN_ADDRESS";
 
+/// Those that say where AWS is.
+const AWS: &[&str] = &[
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_CA_BUNDLE",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_STS",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,9 +122,12 @@ mod tests {
     }
 
     #[test]
-    fn the_region_is_the_first_variables() {
-        assert_eq!(of(&[("AWS_REGION", "a"), ("AWS_DEFAULT_REGION", "b")]).aws_region.as_deref(), Some("a"));
-        assert_eq!(of(&[("AWS_DEFAULT_REGION", "b")]).aws_region.as_deref(), Some("b"));
+    fn of_aws_places_are_taken_and_no_keys() {
+        let set =
+            [("AWS_REGION", "a"), ("AWS_DEFAULT_REGION", ""), ("AWS_CA_BUNDLE", "/b"), ("AWS_SECRET_ACCESS_KEY", "hunter2")];
+        let taken = of(&set).aws;
+        let taken: Vec<(&str, &str)> = taken.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(taken, [("AWS_CA_BUNDLE", "/b"), ("AWS_REGION", "a")]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A flag counts before a variable of the environment, that before a document, and of documents the last counts.
 //! Listeners add up.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -65,8 +66,8 @@ pub struct ServerConfig {
     pub reported_version: Option<String>,
     /// How many leases are revoked at the same time; `None` leaves it to the reaper.
     pub lease_revocation_workers: Option<usize>,
-    /// The region of AWS where a mount names none.
-    pub aws_region: Option<String>,
+    /// Variables that say where AWS is.
+    pub aws: BTreeMap<String, String>,
     /// Lease times as the documents have them, zero where they have none: `sys/config/state/sanitized` shows them so.
     pub(super) written_ttls: (Ttl, Ttl),
 }
@@ -202,7 +203,7 @@ impl ServerConfig {
             user_lockout: lockout::read(&layers, environment, &mut warnings)?,
             reported_version: reported_version(&layers)?,
             lease_revocation_workers: revocation_workers(environment)?,
-            aws_region: environment.aws_region.clone(),
+            aws: environment.aws.clone(),
             written_ttls,
         };
         Ok((config, warnings))

@@ -421,7 +421,7 @@ fn a_flag_counts_before_the_environment_and_that_before_a_file() {
     assert_eq!((config.log.level, config.log.format), (LogLevel::Debug, LogFormat::Json));
     assert!(config.ui);
     assert_eq!(config.lease_revocation_workers, Some(7));
-    assert_eq!(config.aws_region.as_deref(), Some("eu-central-1"));
+    assert_eq!(config.aws["AWS_DEFAULT_REGION"], "eu-central-1");
 
     let flags = Flags { log_level: Some("trace".into()), log_format: None, log_file: Some("/log".into()) };
     config.apply(&flags).unwrap();

@@ -175,10 +175,6 @@ fn open_storage(config: &ServerConfig, clock: &Arc<dyn Clock>) -> Result<Opened,
 }
 
 fn settings(config: &ServerConfig, log: &Log) -> Settings {
-    let mut environment = std::collections::BTreeMap::new();
-    if let Some(region) = &config.aws_region {
-        environment.insert("AWS_REGION".to_owned(), region.clone());
-    }
     let names = config.listeners.iter().flat_map(|listener| listener.limits.response_headers.names());
     Settings {
         default_lease_ttl: config.default_lease_ttl,
@@ -190,7 +186,7 @@ fn settings(config: &ServerConfig, log: &Log) -> Settings {
         introspection_endpoint: config.introspection_endpoint,
         lockout: config.user_lockout.clone(),
         sanitized: Arc::new(config.sanitized()),
-        environment: Arc::new(environment),
+        environment: Arc::new(config.aws.clone()),
         telemetry: config.telemetry.clone(),
         log: Some(log.clone()),
         response_headers: Arc::new(names.map(str::to_owned).collect()),

@@ -175,6 +175,12 @@ impl Sandbox {
         self.inner.new_key(self.account, ADMINISTRATOR)
     }
 
+    /// The administrator has these access keys, id and secret, and no others.
+    pub fn set_root_keys(&self, keys: &[(&str, &str)]) {
+        let now = self.inner.moment().time;
+        self.inner.state(self.account).set_keys(ADMINISTRATOR, keys, now);
+    }
+
     /// What goes wrong.
     pub fn faults(&self) -> &Faults {
         &self.inner.faults

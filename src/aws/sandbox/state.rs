@@ -222,6 +222,20 @@ impl State {
     }
 
     /// Takes a user away with everything that hangs on it, as nobody can over the wire.
+    /// Gives a user these access keys, id and secret, instead of those it has.
+    pub(super) fn set_keys(&mut self, name: &str, keys: &[(&str, &str)], now: Timestamp) {
+        let Some(user) = self.users.get_mut(&fold(name)) else { return };
+        for id in std::mem::take(&mut user.keys).into_keys() {
+            self.keys.remove(&id);
+        }
+        for (id, secret) in keys {
+            let secret = Secret::new((*secret).to_owned());
+            let key = AccessKey { secret, active: true, created: now, used: None, hidden_until: None, listed: true };
+            user.keys.insert((*id).to_owned(), key);
+            self.keys.insert((*id).to_owned(), fold(name));
+        }
+    }
+
     pub(super) fn wipe_user(&mut self, name: &str) -> bool {
         let Some(user) = self.users.remove(&fold(name)) else { return false };
         user.keys.keys().for_each(|id| drop(self.keys.remove(id)));

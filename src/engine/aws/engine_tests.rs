@@ -1,3 +1,5 @@
+#[path = "look_tests.rs"]
+mod look;
 #[path = "rotate_tests.rs"]
 mod rotate;
 #[path = "static_tests.rs"]

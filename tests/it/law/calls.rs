@@ -11,7 +11,7 @@ use super::world::World;
 
 /// Whether and when the process is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kill {
+enum Kill {
     Never,
     /// Once the deed was answered.
     Answered,
@@ -37,7 +37,7 @@ fn troubles() -> Vec<(Effect, Kill)> {
 }
 
 /// Each with and without a kill once it was answered, and two that are killed while they hang.
-pub(super) fn with_kills(effects: &[Effect]) -> Vec<(Effect, Kill)> {
+fn with_kills(effects: &[Effect]) -> Vec<(Effect, Kill)> {
     let both = effects.iter().flat_map(|effect| [(effect.clone(), Kill::Never), (effect.clone(), Kill::Answered)]);
     both.chain([(Effect::Hang, Kill::Hanging), (Effect::ExecuteThenHang, Kill::Hanging)]).collect()
 }

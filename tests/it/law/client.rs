@@ -81,10 +81,20 @@ pub(super) async fn look_up(core: &Arc<Core>, root: &str, lease: &str) -> Seen {
 
 /// Whether AWS would take a key.
 pub(super) fn is_alive(stage: &Stage, access_key: &str) -> bool {
-    [&stage.sandbox, &stage.other].iter().any(|sandbox| {
-        let users = sandbox.users();
-        users.iter().any(|name| sandbox.user(name).is_some_and(|user| user.keys.contains_key(access_key)))
+    user_of(stage, access_key).is_some()
+}
+
+/// Whose key it is, as long as AWS takes it.
+pub(super) fn user_of(stage: &Stage, access_key: &str) -> Option<String> {
+    [&stage.sandbox, &stage.other].into_iter().find_map(|sandbox| {
+        let has_it = |name: &String| sandbox.user(name).is_some_and(|user| user.keys.contains_key(access_key));
+        sandbox.users().into_iter().find(has_it)
     })
+}
+
+/// Whether a key lives, and the operator was not told that he has to end its user himself.
+pub(super) fn is_ours_to_end(stage: &Stage, access_key: &str) -> bool {
+    user_of(stage, access_key).is_some_and(|user| stage.log.of_user(&user).is_none())
 }
 
 /// What a request may take.

@@ -3,8 +3,8 @@
 //!
 //! What a call suffers is tried at every call; the other factors one at a time for each of these, and then two at a time.
 
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use leasehold::aws::sandbox::{Effect, Failure, Rule, Tags, When};
@@ -133,7 +133,7 @@ async fn run(stage: &Arc<Stage>, role: &'static str, deed: Deed, (k, action): (u
     }
     match set.kill {
         Kill::After => faults.add(nth(k + 1, Effect::Hang)),
-        // An issue commits its intent, then its lease.
+        // An issue commits its intent, then its lease; a revocation that it is one, then that it is done.
         Kill::Reply(side) => world.store.stop(1, side),
         Kill::Never | Kill::Before => {}
     }
@@ -151,7 +151,9 @@ async fn run(stage: &Arc<Stage>, role: &'static str, deed: Deed, (k, action): (u
     if deed == Deed::Issue && set.kill != Kill::Reply(Side::After) {
         settled_soon(&world).await;
     }
+    world.rotates().await;
     world.end().await;
+    stage.give_keys(true);
 }
 
 /// Lets it go on to the place where it is killed, if it comes there.
@@ -196,32 +198,31 @@ async fn settled_soon(world: &World) {
     }
 }
 
-static CASES: AtomicUsize = AtomicUsize::new(0);
-
 /// Some of the cases: `part` of `parts`, so that they run side by side.
 fn every_call(role: &'static str, deed: Deed, part: usize, parts: usize) {
     on_stage(|stage| async move {
         let calls = healthy(&stage, role, deed).await;
-        let (mut cases, mut pair) = (0, 0);
+        let (mut cases, mut seen) = (0, HashSet::new());
         let pairs = in_pairs();
+        // So many at a time that every pair comes with every call, and with every trouble.
+        let each = pairs.len().div_ceil(calls.len());
         for (k, action) in (1..).zip(&calls) {
-            for trouble in troubles() {
-                let mut settings = singly();
-                // Every pair comes with every call, and with every trouble.
-                settings.extend([pairs[pair % pairs.len()], pairs[(pair + 5) % pairs.len()]]);
-                pair += 1;
-                settings.retain(|set| deed == Deed::Issue || !matches!(set.kill, Kill::Reply(_)));
-                for set in settings {
+            for (n, trouble) in troubles().into_iter().enumerate() {
+                let first = usize::try_from(k).unwrap() * each + n;
+                let more = (first..first + each).map(|pair| pairs[pair % pairs.len()]);
+                for set in singly().into_iter().chain(more) {
                     cases += 1;
+                    seen.insert(format!("{k} {set:?}"));
+                    seen.insert(format!("{trouble:?} {set:?}"));
                     if cases % parts == part {
                         run(&stage, role, deed, (k, action), &trouble, set).await;
-                        CASES.fetch_add(1, Ordering::Relaxed);
                     }
                 }
             }
         }
         println!("{deed:?} of {role}, part {part} of {parts}: {} calls, {cases} cases in all parts", calls.len());
         assert!(calls.len() > 4 && cases > 400);
+        assert_eq!(seen.len(), (calls.len() + troubles().len()) * (singly().len() + pairs.len()), "not all pairs");
     });
 }
 
@@ -277,7 +278,9 @@ async fn sts(stage: &Arc<Stage>, role: &'static str, k: u32, trouble: &Trouble, 
     let asked = Doing::Request(world.request(&world.stage.root, Operation::Read, &format!("aws/sts/{role}"), json!({})));
     if until_killed(&world, kill, &asked).await {
         world.crash(Duration::ZERO).await;
+        world.rotates().await;
         world.end().await;
+        stage.give_keys(true);
         return;
     }
     world.store.let_go();
@@ -291,7 +294,11 @@ async fn sts(stage: &Arc<Stage>, role: &'static str, k: u32, trouble: &Trouble, 
     } else if reply.is_ok {
         world.violated("a credential without a lease");
     }
+    faults.clear();
+    faults.release();
+    world.rotates().await;
     world.end().await;
+    stage.give_keys(true);
 }
 
 #[test]

@@ -6,17 +6,21 @@
 
 #![expect(clippy::print_stdout, reason = "a campaign tells its seed and how many cases it had")]
 
+mod account;
 mod calls;
 mod client;
 mod clock;
 mod commits;
 mod crash;
+mod force;
 mod foreign;
 mod kill;
+mod log;
 mod operation;
 mod outage;
 mod pairs;
 mod process;
+mod rates;
 mod rotation;
 mod rotation_world;
 mod schedules;

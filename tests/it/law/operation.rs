@@ -105,7 +105,7 @@ impl World {
             Deed::Issue => Doing::Issue(self.issue()),
             Deed::Renew => write("sys/leases/renew", json!({ "lease_id": lease, "increment": "15m" })),
             Deed::Revoke => write("sys/leases/revoke", json!({ "lease_id": lease, "sync": true })),
-            Deed::RevokePrefix => write("sys/leases/revoke-prefix/aws/creds/r", json!({ "sync": true })),
+            Deed::RevokePrefix => write(&format!("sys/leases/revoke-prefix/aws/creds/{}", self.role), json!({ "sync": true })),
             Deed::RevokeToken => write("auth/token/revoke", json!({ "token": self.parent })),
             Deed::Disable => Doing::Request(self.request(&root, Operation::Delete, "sys/mounts/aws", json!({}))),
             Deed::Remount => write("sys/remount", json!({ "from": "aws", "to": "moved" })),
@@ -125,7 +125,9 @@ impl World {
                 self.stage.clock.jump(Duration::from_mins(20));
                 Doing::Done
             }
-            Deed::DeleteRole => Doing::Request(self.request(&root, Operation::Delete, "aws/roles/r", json!({}))),
+            Deed::DeleteRole => {
+                Doing::Request(self.request(&root, Operation::Delete, &format!("aws/roles/{}", self.role), json!({})))
+            }
             Deed::OtherAccount => {
                 let (first, other) = (self.stage.roots.first.clone(), self.stage.roots.other_account.clone());
                 let written = self.finish(self.request(&root, Operation::Update, "aws/config/root", other)).await;
@@ -136,7 +138,7 @@ impl World {
                 Doing::Request(self.request(&root, Operation::Update, "aws/config/root", first))
             }
             Deed::OtherKey => write("aws/config/root", self.stage.roots.second_key.clone()),
-            Deed::Force => write("sys/leases/revoke-force/aws/creds/r", json!({})),
+            Deed::Force => write(&format!("sys/leases/revoke-force/aws/creds/{}", self.role), json!({})),
             Deed::RestartEarlier => {
                 self.crash(Duration::from_hours(1)).await;
                 Doing::Done

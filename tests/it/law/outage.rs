@@ -1,10 +1,10 @@
 //! AWS is away for twenty minutes while a thousand leases end, and then takes ten calls a second of each action.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use leasehold::aws::sandbox::{Effect, Rule, Throttling, When};
+use leasehold::aws::sandbox::{Effect, Phase, Rule, Throttling, When};
 use leasehold::base::Clock;
 use leasehold::policy::Operation;
 use serde_json::json;
@@ -138,6 +138,65 @@ fn who_issues_without_pause_delays_no_revocation() {
     on_stage(|stage| run(stage, Away::Cuts, 3));
 }
 
+/// What the lane asks while AWS is silent, and when: action, seconds.
+fn asked(world: &World) -> Arc<Mutex<Vec<(String, Duration)>>> {
+    let (asked, clock) = (Arc::<Mutex<Vec<(String, Duration)>>>::default(), Arc::clone(&world.clock));
+    let noted = Arc::clone(&asked);
+    world.stage.sandbox.faults().on_call(Arc::new(move |action, phase| {
+        if phase == Phase::Before {
+            noted.lock().unwrap().push((action.to_owned(), clock.elapsed()));
+        }
+    }));
+    asked
+}
+
+#[test]
+fn while_aws_is_silent_one_small_call_at_a_time_asks_for_its_end() {
+    on_stage(|stage| async move {
+        let world = World::new(&stage, "probes".to_owned(), 1800).await;
+        lend(&world, 3 * AT_ONCE).await;
+        world.live(Duration::from_secs(595)).await;
+        stage.sandbox.faults().add(Rule { action: None, user: None, when: When::Every, effect: Effect::Hang });
+        // The attempts under way when it began have thirty seconds a call; then the rests grow to ten seconds.
+        world.live(Duration::from_secs(150)).await;
+        let asked = asked(&world);
+        let mut begun = world.clock.elapsed();
+        let mut most = 0;
+        while world.clock.elapsed().saturating_sub(begun) < OUTAGE {
+            world.quiet().await;
+            most = most.max(stage.sandbox.faults().hanging());
+            world.step(Duration::from_secs(1));
+        }
+        assert_eq!(most, 1, "one call at a time");
+        let probes = std::mem::take(&mut *asked.lock().unwrap());
+        let others: Vec<_> = probes.iter().filter(|(action, _)| action != "DeleteAccessKey").collect();
+        assert!(others.is_empty(), "only the first step of a revocation is asked: {others:?}");
+        for pair in probes.windows(2) {
+            let apart = pair[1].1.saturating_sub(pair[0].1);
+            // Five seconds for the call, and a rest of five to ten.
+            assert!((10_000..=15_100).contains(&apart.as_millis()), "{apart:?}");
+        }
+        assert!(probes.len() >= 70, "{} probes", probes.len());
+        let status = world.finish(world.request(&stage.root, Operation::Read, "aws/status", json!({}))).await.body;
+        assert_eq!(status["data"]["lane"]["state"], "resting", "{status}");
+        assert!(status["data"]["lane"]["resting_until"].is_string(), "{status}");
+        assert_eq!(status["data"]["estimated_drain_seconds"], json!(null), "{status}");
+        stage.sandbox.faults().clear();
+        stage.sandbox.faults().release();
+        begun = world.clock.elapsed();
+        while stage.sandbox.key_count() > 0 {
+            world.quiet().await;
+            let passed = world.clock.elapsed().saturating_sub(begun);
+            assert!(passed <= Duration::from_secs(15), "the end of the outage is not noticed: {passed:?}");
+            world.step(Duration::from_millis(200));
+        }
+        let first = asked.lock().unwrap().first().map(|(_, at)| at.saturating_sub(begun)).unwrap();
+        assert!(first <= Duration::from_secs(10), "noticed after {first:?}");
+        println!("{} probes in {OUTAGE:?}; its end was noticed after {first:?}", probes.len());
+        world.end().await;
+    });
+}
+
 #[test]
 fn nobody_else_waits_for_an_aws_that_hangs() {
     on_stage(|stage| async move {
@@ -155,13 +214,15 @@ fn nobody_else_waits_for_an_aws_that_hangs() {
         world.quiet().await;
         assert!(stage.sandbox.faults().hanging() > 0);
         let mut asked = Vec::new();
-        for _ in 0..500 {
+        for _ in 0..1000 {
             asked.push(world.request(&root, Operation::Read, "auth/token/lookup-self", json!({})));
             let lease = format!("aws/creds/r/{first}");
             asked.push(world.request(&root, Operation::Update, "sys/leases/lookup", json!({ "lease_id": lease })));
         }
         let before = world.clock.elapsed();
-        world.quiet().await;
+        for _ in 0..100 {
+            world.quiet().await;
+        }
         assert!(asked.iter().all(tokio::task::JoinHandle::is_finished));
         for asked in asked {
             let reply = asked.await.unwrap();

@@ -112,6 +112,7 @@ fn is_of_interest(first: Deed, second: Deed) -> bool {
 
 fn with_each_other(first: Deed) {
     on_stage(|stage| async move {
+        let mut cases = 0;
         for second in SECONDS.into_iter().filter(|second| is_of_interest(first, *second)) {
             for side in [Side::Before, Side::After] {
                 let mut n = 0;
@@ -119,13 +120,16 @@ fn with_each_other(first: Deed) {
                     n += 1;
                 }
                 assert!(n > 0, "{first:?} commits nothing");
+                cases += n;
             }
             let mut k = 1;
             while run(&stage, first, second, Point::Call(k)).await {
                 k += 1;
             }
             assert!(k > 1 || first == Deed::Renew, "{first:?} calls nobody");
+            cases += u64::from(k - 1);
         }
+        println!("{first:?} crossed by others: {cases} cases");
     });
 }
 

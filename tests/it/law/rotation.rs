@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold::aws::sandbox::{Effect, Failure, Rule, When};
+use leasehold::aws::sandbox::{Effect, Rule, When};
 use leasehold::policy::Operation;
 use serde_json::json;
 
-use super::calls::{Kill, with_kills};
+use super::crash::effects;
 use super::rotation_world::{ADMIN, APP, Play};
 use super::stage::{Stage, on_stage};
 use super::store::Side;
@@ -26,22 +26,46 @@ enum Deed {
     Delete,
 }
 
-fn troubles() -> Vec<(Effect, Kill)> {
-    let refuse = |status, code: &str| Effect::Refuse(Failure::new(status, code, "no"));
-    let effects = [
-        refuse(403, "AccessDenied"),
-        refuse(503, "ServiceUnavailable"),
-        Effect::Throttle,
-        Effect::Fail500,
-        Effect::DropBefore,
-        Effect::ExecuteThenDropReply,
-        Effect::ExecuteThen500,
-        Effect::Hang,
-        Effect::ExecuteThenHang,
-        Effect::LateEffect { after: Duration::from_secs(5) },
-        Effect::LateEffect { after: Duration::from_mins(10) },
-    ];
-    with_kills(&effects)
+/// What one call suffers, and what else is so.
+#[derive(Clone, Debug)]
+struct Trouble {
+    effect: Effect,
+    /// Not this call only: all of its action, as long as the request lasts.
+    lasts: bool,
+    kill: Kill,
+    /// Fresh keys are not shown, and refused, for six seconds.
+    hides: bool,
+}
+
+/// Whether and when the process is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kill {
+    Never,
+    /// While the call hangs.
+    Hanging,
+    /// When it has suffered what it suffers, before the next one is answered.
+    After,
+    /// Once the request was answered.
+    Answered,
+}
+
+/// All effects, once and lasting, with each kill and with keys that are not shown; each kill with such keys in turn, so that
+/// every pair comes with every effect.
+fn troubles(lasting: &[bool]) -> Vec<Trouble> {
+    let mut all = Vec::new();
+    for hides in [false, true] {
+        for effect in [Effect::Hang, Effect::ExecuteThenHang] {
+            all.push(Trouble { effect, lasts: false, kill: Kill::Hanging, hides });
+        }
+    }
+    for effect in effects() {
+        for lasts in lasting {
+            let of = |kill, hides| Trouble { effect: effect.clone(), lasts: *lasts, kill, hides };
+            all.extend([of(Kill::Never, false), of(Kill::Never, true), of(Kill::After, false), of(Kill::Answered, false)]);
+            all.push(of(if *lasts { Kill::After } else { Kill::Answered }, true));
+        }
+    }
+    all
 }
 
 impl Play {
@@ -77,20 +101,22 @@ impl Play {
         self.finish(reply).await.is_ok
     }
 
-    /// Begins it, and lets it run as far as it comes without time.
-    async fn begins(&self, deed: Deed) {
-        match deed {
-            Deed::Root => drop(self.request(Operation::Update, "aws/config/rotate-root", json!({}))),
-            Deed::Begin => drop(self.request(Operation::Update, "aws/static-roles/r", role())),
-            Deed::Delete => drop(self.request(Operation::Delete, "aws/static-roles/r", json!({}))),
-            Deed::Due => {}
-        }
-        let mut left = Duration::from_secs(4);
-        while !left.is_zero() && self.sandbox.faults().hanging() == 0 && !self.store.is_stopped() {
+    /// Begins it, and lets it run to where it is stopped, as long as that at the most.
+    async fn begins(&self, deed: Deed, mut left: Duration) {
+        let asked = match deed {
+            Deed::Root => Some(self.request(Operation::Update, "aws/config/rotate-root", json!({}))),
+            Deed::Begin => Some(self.request(Operation::Update, "aws/static-roles/r", role())),
+            Deed::Delete => Some(self.request(Operation::Delete, "aws/static-roles/r", json!({}))),
+            Deed::Due => None,
+        };
+        loop {
             self.quiet().await;
+            let is_over = asked.as_ref().is_some_and(tokio::task::JoinHandle::is_finished);
+            if left.is_zero() || self.sandbox.faults().hanging() > 0 || self.store.is_stopped() || is_over {
+                return;
+            }
             left = left.saturating_sub(self.step(left));
         }
-        self.quiet().await;
     }
 
     /// Whatever became of it, the next one works at once.
@@ -131,9 +157,25 @@ fn role() -> serde_json::Value {
     json!({ "username": APP, "rotation_period": PERIOD.as_secs() })
 }
 
-/// One run; whether there was such a call.
-async fn run(stage: &Arc<Stage>, deed: Deed, (effect, kill): &(Effect, Kill), k: u32, is_shared: bool) -> bool {
-    let title = format!("{deed:?}, {effect:?} at call {k}, killed: {kill:?}, with a stranger's key: {is_shared}");
+/// The calls of it when nothing goes wrong.
+async fn healthy(stage: &Arc<Stage>, deed: Deed, is_shared: bool) -> Vec<String> {
+    let mut play = Play::new(stage, format!("{deed:?}, nothing goes wrong")).await;
+    if is_shared {
+        play.stranger(APP);
+    }
+    play.prepare(deed).await;
+    let before = usize::try_from(play.sandbox.count()).unwrap();
+    play.does(deed).await;
+    let calls = play.sandbox.calls().into_iter().skip(before).map(|call| call.action).collect();
+    play.has_static = deed == Deed::Begin || deed == Deed::Due;
+    play.end(usize::from(deed == Deed::Due)).await;
+    calls
+}
+
+/// One run.
+async fn run(stage: &Arc<Stage>, deed: Deed, trouble: &Trouble, (k, action): (u32, &str), is_shared: bool) {
+    let title = format!("{deed:?}, call {k} {action}: {trouble:?}, with a stranger's key: {is_shared}");
+    let Trouble { effect, lasts, kill, hides } = trouble;
     let mut play = Play::new(stage, title).await;
     if is_shared {
         play.stranger(APP);
@@ -142,39 +184,51 @@ async fn run(stage: &Arc<Stage>, deed: Deed, (effect, kill): &(Effect, Kill), k:
     let before = play.held(if deed == Deed::Root { ADMIN } else { APP }).await;
     let may_be_gone = deed == Deed::Delete;
     play.has_static &= !may_be_gone;
-    play.sandbox.faults().add(Rule { action: None, user: None, when: When::Nth(k), effect: effect.clone() });
-    let struck = if *kill == Kill::Hanging {
-        play.begins(deed).await;
-        let struck = play.sandbox.faults().hanging() > 0;
-        play.crash().await;
-        struck
+    let faults = play.sandbox.faults();
+    let rule = |when, effect: &Effect| Rule { action: None, user: None, when, effect: effect.clone() };
+    if *hides {
+        faults.every("CreateAccessKey", Effect::HideKeys { lasting: Duration::from_secs(6), listed: false });
+    }
+    if *lasts {
+        faults.every(action, effect.clone());
     } else {
-        let is_done = play.does(deed).await;
-        let struck = play.sandbox.faults().pending() == 0;
-        if !struck && !is_done {
-            play.violated("it is refused, and nothing went wrong");
-        }
-        if *kill == Kill::Answered {
+        faults.add(rule(When::Nth(k), effect));
+    }
+    if *kill == Kill::After {
+        faults.add(rule(When::Nth(k + 1), &Effect::Hang));
+    }
+    match kill {
+        Kill::Hanging | Kill::After => {
+            play.begins(deed, Duration::from_mins(2)).await;
+            if *kill == Kill::Hanging && play.sandbox.faults().hanging() == 0 {
+                play.violated("there is no such call");
+            }
             play.crash().await;
         }
-        struck
-    };
+        Kill::Never | Kill::Answered => drop(play.does(deed).await),
+    }
+    if *kill == Kill::Answered {
+        play.crash().await;
+    }
     play.sandbox.faults().clear();
     play.works(deed, before.as_deref()).await;
     play.end(usize::from(deed == Deed::Due)).await;
-    struck
 }
 
-/// Every call, until there are no more.
+/// Every call with every trouble; beside a stranger's key what lasts is left out.
 fn at_each_call(deed: Deed, is_shared: bool) {
     on_stage(|stage| async move {
-        for trouble in troubles() {
-            let mut k = 1;
-            while run(&stage, deed, &trouble, k, is_shared).await {
-                k += 1;
+        let calls = healthy(&stage, deed, is_shared).await;
+        let troubles = troubles(if is_shared { &[false] } else { &[false, true] });
+        let mut cases = 0;
+        for (k, action) in (1..).zip(&calls) {
+            for trouble in &troubles {
+                run(&stage, deed, trouble, (k, action), is_shared).await;
+                cases += 1;
             }
-            assert!(k > 2, "{deed:?} calls nobody");
         }
+        println!("{deed:?}, beside a stranger's key: {is_shared}: {} calls, {cases} cases", calls.len());
+        assert!(calls.len() > 1, "{deed:?} calls nobody");
     });
 }
 
@@ -285,7 +339,7 @@ async fn rotate_and_kill(play: &mut Play, deed: Deed, chance: &mut Chance) {
     if deed == Deed::Due {
         play.live(PERIOD).await;
     }
-    play.begins(deed).await;
+    play.begins(deed, Duration::from_secs(4)).await;
     play.crash().await;
 }
 
@@ -322,7 +376,7 @@ fn a_strangers_second_key_survives_rotations_that_are_killed() {
         play.begin_role().await;
         play.stranger(ADMIN);
         let before = play.held(ADMIN).await;
-        for _ in 0..20 {
+        for _ in 0..50 {
             let deed = if chance.below(2) == 0 { Deed::Due } else { Deed::Root };
             rotate_and_kill(&mut play, deed, &mut chance).await;
         }

@@ -35,8 +35,8 @@ impl Dice {
     }
 }
 
-/// Those that may come in any order and number. Force is not among them: it may leave users behind, and says so.
-const DEEDS: [Deed; 14] = [
+/// Those that may come in any order and number. What force leaves behind the log has named, and then it is the operator's.
+const DEEDS: [Deed; 17] = [
     Deed::Issue,
     Deed::Issue,
     Deed::Issue,
@@ -50,16 +50,22 @@ const DEEDS: [Deed; 14] = [
     Deed::OtherKey,
     Deed::OtherAccount,
     Deed::DeleteRole,
+    Deed::Force,
+    Deed::Force,
+    Deed::Apart,
     Deed::RestartEarlier,
 ];
 
-async fn run(stage: &Arc<Stage>, seed: u64) {
+/// One of them; how many users force left behind.
+async fn run(stage: &Arc<Stage>, seed: u64) -> usize {
     let mut dice = Dice::of(seed);
     stage.sandbox.limit_pages(dice.one_of(&[1, 1000]));
     let set =
         Setting { kill: Kill::Never, hides: dice.below(2) == 0, tags: dice.one_of(&[Tags::Kept, Tags::Dropped, Tags::Refused]) };
     let mut world = World::new(stage, format!("LEASEHOLD_SEED={seed}, {set:?}"), 1800).await;
     world.role = dice.one_of(&["r", "full"]);
+    world.has_marks = set.tags == Tags::Kept;
+    world.force_may_leave = true;
     let mut used = Vec::new();
     for _ in 0..2 + dice.below(4) {
         stage.sandbox.faults().clear();
@@ -100,6 +106,7 @@ async fn run(stage: &Arc<Stage>, seed: u64) {
     }
     world.set_root(&stage.roots.first).await;
     world.end().await;
+    stage.log.forgotten().len()
 }
 
 /// Until it is believed that nothing appears any more.
@@ -110,15 +117,18 @@ fn schedules(quarter: u64) {
     on_stage(|stage| async move {
         if let Some(seed) = number("LEASEHOLD_SEED") {
             if quarter == 0 {
-                run(&stage, seed).await;
+                println!("{} leases were forgotten by force", run(&stage, seed).await);
             }
             return;
         }
         let count = number("LEASEHOLD_SCHEDULES").unwrap_or(500);
         println!("schedules of the seeds {} to {}", quarter * count, (quarter + 1) * count - 1);
+        let mut forgotten = 0;
         for seed in quarter * count..(quarter + 1) * count {
-            run(&stage, seed).await;
+            forgotten += run(&stage, seed).await;
         }
+        println!("{count} schedules; {forgotten} leases were forgotten by force");
+        assert!(forgotten > 0 || count < 500, "force never had anything to say");
     });
 }
 

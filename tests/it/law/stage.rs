@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::client::ask;
 use super::clock::LawClock;
+use super::log::Log;
 use super::store::Store;
 
 /// See the module.
@@ -30,6 +31,7 @@ pub(super) struct Stage {
     pub(super) unseal_key: String,
     pub(super) root: String,
     pub(super) tasks: Tasks,
+    pub(super) log: Log,
     disk: Vec<Write>,
 }
 
@@ -48,7 +50,7 @@ fn root_of(sandbox: &Sandbox, (id, secret): (String, Secret<String>)) -> Value {
 }
 
 impl Stage {
-    async fn new() -> Self {
+    async fn new(log: Log) -> Self {
         let clock = Arc::new(LawClock::at(Timestamp::from_seconds(1_800_000_000)));
         let tasks = Tasks::default();
         let sandbox = Sandbox::start(clock.clone(), &tasks, &Shutdown::new()).await.unwrap();
@@ -94,7 +96,15 @@ impl Stage {
             let bytes = storage.get(&key).await.unwrap().unwrap().bytes;
             disk.push(Write::Put(key, bytes));
         }
-        Self { sandbox, other, roots, clock, unseal_key, root, tasks, disk }
+        Self { sandbox, other, roots, clock, unseal_key, root, tasks, log, disk }
+    }
+
+    /// The user of `config/root` has its first key alone, or both again.
+    pub(super) fn give_keys(&self, both: bool) {
+        let of = |root: &'_ Value| ["access_key", "secret_key"].map(|name| root[name].as_str().unwrap().to_owned());
+        let keys = [of(&self.roots.first), of(&self.roots.second_key)];
+        let keys: Vec<(&str, &str)> = keys.iter().map(|[id, secret]| (id.as_str(), secret.as_str())).collect();
+        self.sandbox.set_root_keys(if both { &keys } else { &keys[..1] });
     }
 
     /// A copy of the disk.
@@ -117,8 +127,10 @@ pub(super) fn core_over(store: &Store, clock: &Arc<LawClock>) -> Arc<Core> {
 /// Runs a test on one thread, so that it can be seen when nothing is left to be done.
 pub(super) fn on_stage<F: Future<Output = ()>>(play: impl FnOnce(Arc<Stage>) -> F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let log = Log::default();
+    let _heard = log.listen();
     runtime.block_on(async {
-        let stage = Arc::new(Stage::new().await);
+        let stage = Arc::new(Stage::new(log.clone()).await);
         play(stage).await;
     });
 }

@@ -9,7 +9,8 @@ use leasehold::policy::Operation;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use super::client::{Held, Seen, is_alive, look_up};
+use super::client::{Held, Seen, is_alive, is_ours_to_end, look_up};
+use super::log::Forgotten;
 use super::process::Process;
 use super::stage::Stage;
 
@@ -25,6 +26,10 @@ pub(super) struct World {
     pub(super) held: Vec<Held>,
     /// Somebody has asked for the end of what is held, or jumped over it.
     pub(super) may_end: bool,
+    /// Force may leave users behind, if the log names them: the operator ends those.
+    pub(super) force_may_leave: bool,
+    /// Users are made with marks, and keep them.
+    pub(super) has_marks: bool,
     /// The role that is asked for.
     pub(super) role: &'static str,
     /// Keys of tokens on a server that nobody uses.
@@ -35,6 +40,7 @@ impl World {
     /// A server that is unsealed, a token with so many seconds to live, and one that hangs on it.
     pub(super) async fn new(stage: &Arc<Stage>, title: String, ttl: u64) -> Self {
         let process = Process::new(stage, stage.sandbox.clone(), Arc::clone(&stage.clock), stage.clock.now(), title).await;
+        stage.log.clear();
         let token_keys = process.store.disk.keys("token/").len();
         let mut world = Self {
             process,
@@ -43,6 +49,8 @@ impl World {
             parent_ends: Timestamp::default(),
             held: Vec::new(),
             may_end: false,
+            force_may_leave: false,
+            has_marks: true,
             role: "r",
             token_keys,
         };
@@ -66,7 +74,7 @@ impl World {
         let asked = self.request(&self.holder, Operation::Read, &format!("aws/creds/{}", self.role), json!({}));
         self.stage.tasks.spawn(async move {
             let Some(held) = asked.await.unwrap().held(clock.now()) else { return Ok(None) };
-            if look_up(&core, &stage.root, &held.lease).await == Seen::NotFound && is_alive(&stage, &held.access_key) {
+            if look_up(&core, &stage.root, &held.lease).await == Seen::NotFound && is_ours_to_end(&stage, &held.access_key) {
                 return Err(held.lease);
             }
             Ok(Some(held))
@@ -127,16 +135,29 @@ impl World {
     pub(super) async fn check_held(&self) {
         for held in &self.held {
             if !is_alive(&self.stage, &held.access_key) {
-                if !self.may_end && self.clock.now() < held.ends {
+                // What it hangs on may end before it: a clock may have been set ahead meanwhile.
+                if !self.may_end && self.clock.now() < held.ends.min(self.parent_ends) {
                     self.violated(&format!("what lease {} holds was ended before its end", held.lease));
                 }
                 continue;
             }
             match look_up(&self.core, &self.stage.root, &held.lease).await {
                 Seen::Shown => {}
+                Seen::NotFound if !is_ours_to_end(&self.stage, &held.access_key) => {}
                 Seen::NotFound => self.violated(&format!("lease {} is not shown, and its credential lives", held.lease)),
                 Seen::Unanswered(text) => self.violated(&format!("no answer on lease {}: {text}", held.lease)),
             }
+        }
+    }
+
+    /// Whatever went wrong, a rotation of the key in `config/root` works at once; it needs the place of the other key.
+    pub(super) async fn rotates(&self) {
+        self.stage.give_keys(false);
+        let reply = self.finish(self.request(&self.stage.root, Operation::Update, "aws/config/rotate-root", json!({}))).await;
+        let new = reply.body["data"]["access_key"].as_str().unwrap_or_default().to_owned();
+        let held: Vec<String> = self.stage.sandbox.user("leasehold-admin").unwrap().keys.into_keys().collect();
+        if !reply.is_ok || held != [new] || self.stage.roots.first["access_key"] == held[0].as_str() {
+            self.violated(&format!("a rotation does not work: {} {held:?}", reply.text));
         }
     }
 
@@ -150,6 +171,7 @@ impl World {
         let mut steps = 0;
         loop {
             self.quiet().await;
+            self.end_what_was_named();
             if self.left().is_none() {
                 break;
             }
@@ -170,6 +192,29 @@ impl World {
             self.violated(&format!("it comes back: {left}"));
         }
         self.process.end(|| {}).await;
+    }
+
+    /// The operator ends the users of leases that were removed by force: the log has named them, and their marks tell that they
+    /// are ours.
+    fn end_what_was_named(&self) {
+        let named = if self.force_may_leave { self.stage.log.forgotten() } else { Vec::new() };
+        for sandbox in [&self.stage.sandbox, &self.stage.other] {
+            for Forgotten { lease, user, is_warning, line } in &named {
+                let Some(shown) = sandbox.user(user) else { continue };
+                let suffix = lease.rsplit('/').next();
+                let is_marked = shown.tags.contains_key("leasehold:cluster")
+                    && shown.tags.get("leasehold:lease").map(String::as_str) == suffix;
+                if self.has_marks && !is_marked {
+                    self.violated(&format!("{user}, which was forgotten, has no marks: {:?}", shown.tags));
+                }
+                let is_placed = line.contains(sandbox.account()) || line.contains("an account that is not known");
+                if !is_warning || !is_placed || !line.contains(" error=") {
+                    self.violated(&format!("of {user} the log says too little: {line}"));
+                }
+                sandbox.remove_user(user);
+                self.trail.note(format!("the operator deletes {user}"));
+            }
+        }
     }
 
     /// What there is that should not outlive its end.
