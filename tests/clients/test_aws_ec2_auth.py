@@ -1,6 +1,7 @@
 """Instances of EC2 log in: with the command line as tutorials print it, and with hvac. EC2 is moto, metadata is a stand-in."""
 import base64
 import concurrent.futures
+import json
 import os
 import subprocess
 import tempfile
@@ -74,8 +75,9 @@ def test_the_flow_of_tutorials_word_by_word(server, account, notary, ec2):
     instance = launch(ec2)
     vault("write", "auth/aws/role/ec2-webapp", "auth_type=ec2", "policies=webapp-policy", "max_ttl=500h",
           "bound_instance_ids=" + instance)
-    assert vault("read", "-field=max_ttl", "auth/aws/role/ec2-webapp").strip() in ("1800000", "500h")
-    assert instance in vault("read", "-field=bound_ec2_instance_id", "auth/aws/role/ec2-webapp")
+    role = json.loads(vault("read", "-format=json", "auth/aws/role/ec2-webapp"))["data"]
+    assert (role["max_ttl"], role["bound_ec2_instance_id"], role["policies"]) == (1_800_000, [instance], ["webapp-policy"])
+    assert "bound_instance_ids" not in role
 
     with Metadata(notary, instance, IMAGE, ACCOUNT, REGION) as metadata:
         pkcs7 = fetch(metadata, "pkcs7").replace("\n", "")
