@@ -82,6 +82,8 @@ def test_silence_ends_logins_in_time_and_delays_nobody(server, account, silent):
             assert servers.http("GET", server.url + "/v1/auth/of-sts/role/app", token=server.root)[0] == 200
             waits.append(time.monotonic() - began)
         ended = [future.result() for future in running]
+    # one call to EC2 at a time, of at most three seconds; not one more for each who waits
+    assert len(silent.connections) < LOGINS * 2
     assert waits and max(waits) < NO_DELAY, (len(waits), max(waits))
     codes = {"of-sts": ("[sts_unreachable] ", 8), "of-ec2": ("[ec2_unreachable] ", 10)}
     for path, status, reply, seconds in ended:
