@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "a driver measures real time and starts processes itself")]
 
 mod attack;
+mod aws_logins;
 mod bare;
 mod client;
 mod cores;

@@ -43,6 +43,8 @@ pub(crate) const ALL: &[Row] = &[
     },
     Row { name: "wrap-unwrap", target: None, peer: "", script: |world, lane| Ok(wrap_and_unwrap(world.token(lane))) },
     Row { name: "aws-issue", target: None, peer: "", script: aws_issue },
+    Row { name: "aws-iam-login", target: None, peer: "", script: |world, _| Ok(world.aws_logins()?.iam()) },
+    Row { name: "aws-ec2-login", target: None, peer: "", script: |world, lane| Ok(world.aws_logins()?.ec2(lane)) },
 ];
 
 /// What the bare server is asked.

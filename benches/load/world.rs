@@ -8,6 +8,7 @@ use leasehold::base::{Shutdown, Tasks};
 use serde_json::{Value, json};
 
 use crate::Failed;
+use crate::aws_logins::AwsLogins;
 use crate::client::Operator;
 use crate::server::Server;
 
@@ -20,6 +21,7 @@ pub(crate) struct World {
     leases: Result<Vec<String>, String>,
     login: Result<String, String>,
     aws: Result<(), String>,
+    aws_logins: Result<AwsLogins, String>,
     /// Answers for as long as the driver runs.
     _sandbox: Option<Sandbox>,
 }
@@ -38,7 +40,11 @@ impl World {
             Ok(sandbox) => (Some(sandbox), Ok(())),
             Err(error) => (None, Err(text(error))),
         };
-        Ok(Self { tokens, kv1, kv2, leases, login, aws, _sandbox: sandbox })
+        let aws_logins = match &sandbox {
+            Some(sandbox) => AwsLogins::prepare(&operator, sandbox, connections).await.map_err(text),
+            None => Err("there is no stand-in for AWS".to_owned()),
+        };
+        Ok(Self { tokens, kv1, kv2, leases, login, aws, aws_logins, _sandbox: sandbox })
     }
 
     /// The token of one connection.
@@ -74,6 +80,11 @@ impl World {
     /// Whether credentials can be issued.
     pub(crate) fn aws(&self) -> Result<(), Failed> {
         Ok(self.aws.as_ref().map_err(Clone::clone).copied()?)
+    }
+
+    /// Who logs in by AWS.
+    pub(crate) fn aws_logins(&self) -> Result<&AwsLogins, Failed> {
+        Ok(self.aws_logins.as_ref().map_err(Clone::clone)?)
     }
 }
 

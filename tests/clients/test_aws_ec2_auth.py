@@ -1,6 +1,7 @@
 """Instances of EC2 log in: with the command line as tutorials print it, and with hvac. EC2 is moto, metadata is a stand-in."""
 import base64
 import concurrent.futures
+import json
 import os
 import subprocess
 import tempfile
@@ -74,8 +75,9 @@ def test_the_flow_of_tutorials_word_by_word(server, account, notary, ec2):
     instance = launch(ec2)
     vault("write", "auth/aws/role/ec2-webapp", "auth_type=ec2", "policies=webapp-policy", "max_ttl=500h",
           "bound_instance_ids=" + instance)
-    assert vault("read", "-field=max_ttl", "auth/aws/role/ec2-webapp").strip() in ("1800000", "500h")
-    assert instance in vault("read", "-field=bound_ec2_instance_id", "auth/aws/role/ec2-webapp")
+    role = json.loads(vault("read", "-format=json", "auth/aws/role/ec2-webapp"))["data"]
+    assert (role["max_ttl"], role["bound_ec2_instance_id"], role["policies"]) == (1_800_000, [instance], ["webapp-policy"])
+    assert "bound_instance_ids" not in role
 
     with Metadata(notary, instance, IMAGE, ACCOUNT, REGION) as metadata:
         pkcs7 = fetch(metadata, "pkcs7").replace("\n", "")
@@ -143,6 +145,7 @@ def test_after_kill_9_no_nonce_but_the_stored_one_logs_in(account, notary, ec2):
     with tempfile.TemporaryDirectory(prefix="store-") as folder:
         config = {"storage": {"embedded": {"path": os.path.join(folder, "store")}}}
         root = key = None
+        entries, denied = {}, []
         for round_number in range(8):
             with servers.Leasehold(config=config) as server:
                 if root is None:
@@ -151,6 +154,7 @@ def test_after_kill_9_no_nonce_but_the_stored_one_logs_in(account, notary, ec2):
                     server.call("POST", "sys/auth/aws", {"type": "aws"})
                     configure(server, account, notary)
                     server.call("POST", "auth/aws/role/web", {"auth_type": "ec2", "bound_ami_id": IMAGE})
+                    server.call("POST", "auth/aws/role/tagged", {"auth_type": "ec2", "bound_ami_id": IMAGE, "role_tag": "VaultRole"})
                 else:
                     server.root = root
                     server.call("PUT", "sys/unseal", {"key": key})
@@ -158,22 +162,26 @@ def test_after_kill_9_no_nonce_but_the_stored_one_logs_in(account, notary, ec2):
                 with Metadata(notary, instance, IMAGE, ACCOUNT, REGION) as metadata:
                     pkcs7 = metadata.pkcs7
 
-                def login(nonce):
-                    body = {"role": "web", "pkcs7": pkcs7, "nonce": nonce}
+                def login(nonce, role="web"):
+                    body = {"role": role, "pkcs7": pkcs7, "nonce": nonce}
                     try:
-                        return servers.http("POST", server.url + "/v1/auth/aws/login", body, timeout=20)[0]
+                        return servers.http("POST", server.url + "/v1/auth/aws/login", body, timeout=30)
                     except OSError:
-                        return None
+                        return None, None
 
                 nonces = ["nonce-%d" % n for n in range(50)]
+                tag = server.call("POST", "auth/aws/role/tagged/tag", {})["data"]
                 with concurrent.futures.ThreadPoolExecutor(50) as pool:
                     running = {nonce: pool.submit(login, nonce) for nonce in nonces}
+                    # a tag is denied meanwhile; what was answered is kept
+                    server.call("POST", "auth/aws/roletag-denylist/" + base64.b64encode(tag["tag_value"].encode()).decode())
+                    denied.append(tag["tag_value"])
                     # the first answers, or the first half second of the last rounds, then the process is gone
                     concurrent.futures.wait(list(running.values()), timeout=0.05 * round_number,
                                             return_when=concurrent.futures.FIRST_COMPLETED)
                     server.process.child.kill()
                     server.process.child.wait()
-                won = [nonce for nonce, future in running.items() if future.result() == 200]
+                won = [nonce for nonce, future in running.items() if future.result()[0] == 200]
                 assert len(won) <= 1
 
             with servers.Leasehold(config=config) as server:
@@ -182,13 +190,18 @@ def test_after_kill_9_no_nonce_but_the_stored_one_logs_in(account, notary, ec2):
                 status, reply = servers.http("GET", server.url + "/v1/auth/aws/identity-accesslist/" + instance, token=root)
                 stored = reply["data"]["client_nonce"] if status == 200 else None
                 assert not won or won == [stored]
-
-                def login(nonce):
-                    body = {"role": "web", "pkcs7": pkcs7, "nonce": nonce}
-                    return servers.http("POST", server.url + "/v1/auth/aws/login", body, timeout=30)[0]
-
                 if stored is None:
                     stored = nonces[0]
-                    assert login(stored) == 200
+                    assert login(stored)[0] == 200
                 for nonce in nonces:
-                    assert login(nonce) == (200 if nonce == stored else 400), nonce
+                    assert login(nonce)[0] == (200 if nonce == stored else 400), nonce
+
+                # both lists are as they were, with what came before each kill
+                entries[instance] = stored
+                assert sorted(server.call("LIST", "auth/aws/identity-accesslist")["data"]["keys"]) == sorted(entries)
+                for known, nonce in entries.items():
+                    assert server.call("GET", "auth/aws/identity-accesslist/" + known)["data"]["client_nonce"] == nonce
+                assert sorted(server.call("LIST", "auth/aws/roletag-denylist")["data"]["keys"]) == sorted(denied)
+                ec2.create_tags(Resources=[instance], Tags=[{"Key": tag["tag_key"], "Value": tag["tag_value"]}])
+                status, reply = login(stored, role="tagged")
+                assert status == 400 and reply["errors"][0] == "role tag is deny listed", reply

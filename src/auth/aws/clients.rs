@@ -145,6 +145,11 @@ impl AwsAuth {
 
     /// Our own client for a region.
     pub(super) async fn own_client(&self, config: &ClientConfig, region: &str) -> Result<Aws, Failure> {
+        if let Some(aws) = self.clients.cache().own.get(region) {
+            return Ok(aws.clone());
+        }
+        // Many who come first make one, and learn by one call whose it is.
+        let _turn = self.turn(&format!("clients/own/{region}")).await;
         let epoch = {
             let cache = self.clients.cache();
             if let Some(aws) = cache.own.get(region) {

@@ -6,30 +6,47 @@ use std::time::Duration;
 use leasehold::aws::sandbox::{Effect, Failure, Machine};
 use serde_json::{Value, json};
 
+use super::ec2::notary::{Notary, document};
 use super::signer::{Login, Wish};
 use super::world::{ACCOUNT, World};
 
 /// The login fails with the code, the doctor at the check; nothing is left of either.
 async fn fails(world: &World, login: &Login, code: &str, check: &str) {
-    let tokens = world.tokens().await;
-    let got = world.log_in(login).await.is(400);
-    assert_eq!(got.code(), code, "{got:?}");
-    let trace = world.read(&format!("auth/aws/logins/{}", got.request())).await.is(200).body["data"].clone();
-    assert_eq!(trace["outcome"], code);
-    // Meanwhile a fault that strikes once is over: what is seeded strikes always.
-    let diagnosis = world.diagnose(login).await;
-    assert_eq!(diagnosis["verdict"], code, "{diagnosis}");
-    let failed: Vec<&Value> = diagnosis["checks"].as_array().unwrap().iter().filter(|check| check["result"] == "fail").collect();
-    assert_eq!(failed.len(), 1, "{diagnosis}");
-    assert_eq!((failed[0]["name"].as_str(), failed[0]["code"].as_str()), (Some(check), Some(code)));
-    assert_eq!(world.tokens().await, tokens);
-    assert_eq!(world.ask("LIST", "auth/aws/identity-accesslist", None).await.status.as_u16(), 404);
-    let shown = format!("{trace}{diagnosis}");
+    let shown = refused(world, &Value::Object(login.data()), code, check).await;
     for (name, value) in &login.headers {
         if name == "authorization" || name == "x-amz-security-token" {
             assert!(!shown.contains(value[0].as_str().unwrap()), "{shown}");
         }
     }
+}
+
+/// The same of what is sent; returns what trace and diagnosis say.
+async fn refused(world: &World, login: &Value, code: &str, check: &str) -> String {
+    let (tokens, access) = (world.tokens().await, access_list(world).await);
+    let got = world.write("auth/aws/login", login.clone()).await.is(400);
+    assert_eq!(got.code(), code, "{got:?}");
+    let trace = world.read(&format!("auth/aws/logins/{}", got.request())).await.is(200).body["data"].clone();
+    assert_eq!(trace["outcome"], code);
+    // Meanwhile a fault that strikes once is over: what is seeded strikes always.
+    let diagnosis = world.write("auth/aws/doctor", login.clone()).await.is(200).body["data"].clone();
+    assert_eq!(diagnosis["verdict"], code, "{diagnosis}");
+    let failed: Vec<&Value> = diagnosis["checks"].as_array().unwrap().iter().filter(|check| check["result"] == "fail").collect();
+    assert_eq!(failed.len(), 1, "{diagnosis}");
+    assert_eq!((failed[0]["name"].as_str(), failed[0]["code"].as_str()), (Some(check), Some(code)));
+    assert_eq!(world.tokens().await, tokens);
+    assert_eq!(access_list(world).await, access);
+    format!("{trace}{diagnosis}")
+}
+
+/// All entries, as they are shown.
+async fn access_list(world: &World) -> Vec<Value> {
+    let listed = world.ask("LIST", "auth/aws/identity-accesslist", None).await;
+    let mut all = Vec::new();
+    for id in listed.body["data"]["keys"].as_array().into_iter().flatten() {
+        let path = format!("auth/aws/identity-accesslist/{}", id.as_str().unwrap());
+        all.push(json!([id, world.read(&path).await.is(200).body["data"]]));
+    }
+    all
 }
 
 #[tokio::test]
@@ -126,6 +143,37 @@ async fn every_misconfiguration_has_its_own_code_and_the_doctor_names_the_check(
 
     world.clock.advance(Duration::from_hours(13));
     fails(&world, &world.signed(&session, &wish).role("instance"), "client_credentials_expired", "sts").await;
+}
+
+#[tokio::test]
+async fn an_instance_that_may_not_log_in_is_told_why_and_leaves_its_entry_alone() {
+    let world = World::new().await;
+    let (notary, stranger) = (Notary::rsa(1), Notary::rsa(2));
+    world.sandbox.put_instance(Machine::running("i-0a", "ami-1"));
+    world.write("auth/aws/config/certificate/test", json!({ "aws_public_cert": notary.pem() })).await.is(204);
+    world.role("web", json!({ "auth_type": "ec2", "bound_ami_id": "ami-1" })).await;
+    let shown = document("i-0a", "ami-1", "2026-01-01T00:00:00Z");
+    let login = |notary: &Notary, nonce: &str| json!({ "role": "web", "pkcs7": notary.pkcs7(&shown), "nonce": nonce });
+    // Before the first login, and after it.
+    refused(&world, &login(&stranger, "nonce-1"), "document_certificate_unknown", "document").await;
+    world.write("auth/aws/login", login(&notary, "nonce-1")).await.is(200);
+    refused(&world, &login(&stranger, "nonce-1"), "document_certificate_unknown", "document").await;
+    let shown = refused(&world, &login(&notary, "nonce-2"), "nonce_mismatch", "nonce").await;
+    assert!(!shown.contains("nonce-2") && !shown.contains("nonce-1"), "{shown}");
+    world.write("auth/aws/role/web", json!({ "bound_account_id": "1" })).await.is(204);
+    refused(&world, &login(&notary, "nonce-1"), "account_not_bound", "bounds").await;
+    world.write("auth/aws/role/web", json!({ "bound_account_id": "", "bound_region": "us-west-2" })).await.is(204);
+    refused(&world, &login(&notary, "nonce-1"), "bound_mismatch", "bound_region").await;
+    world.write("auth/aws/role/web", json!({ "bound_region": "" })).await.is(204);
+    world.sandbox.put_instance(Machine { state: "stopped".to_owned(), ..Machine::running("i-0a", "ami-1") });
+    refused(&world, &login(&notary, "nonce-1"), "instance_not_running", "instance").await;
+    world.sandbox.put_instance(Machine::running("i-0a", "ami-1"));
+    world.sandbox.faults().every("DescribeInstances", Effect::Fail500);
+    world.write("auth/aws/config/client", json!({ "max_retries": 0 })).await.is(204);
+    refused(&world, &login(&notary, "nonce-1"), "ec2_unreachable", "instance").await;
+    world.sandbox.faults().clear();
+    // Whatever was refused or looked at, the nonce of the first login is the one that counts.
+    world.write("auth/aws/login", login(&notary, "nonce-1")).await.is(200);
 }
 
 #[tokio::test]

@@ -21,7 +21,13 @@ impl AwsAuth {
     /// What EC2 knows of an instance, which must run. Given up at `until`, on `Clock::elapsed`.
     pub(in crate::auth::aws) async fn running(&self, place: Place<'_>, id: &str, until: Duration) -> Result<Running, Failure> {
         let client = self.client_for(place).await?;
-        let described = client.aws.waiting_until(until).describe_instance(id).await;
+        let asking = client.aws.waiting_until(until);
+        // Of many who wait for one silent EC2 each ends by its own time, whoever calls for the others.
+        let left = until.saturating_sub(self.deps.clock.elapsed()).min(ASKING);
+        let described = timeout(&*self.deps.clock, left, Box::pin(asking.describe_instance(id))).await;
+        let described = described.unwrap_or_else(|| {
+            Err(AwsError::Unknown { text: format!("ec2:DescribeInstances: no answer from {} in time", asking.ec2_host()) })
+        });
         let prefix = format!("error fetching description for instance ID {id:?}: ");
         let instance = described.map_err(|error| {
             let failure = Failure::of_aws(&prefix, &error, &client.ec2);
@@ -109,7 +115,7 @@ impl AwsAuth {
         let none = || unbound("IAM role ARN could not be fetched".to_owned(), "bound_iam_role_arn", "none");
         let parts = Arn::parse(profile).map_err(|_| none())?;
         let profile_name = parts.resource.rsplit('/').next().filter(|name| !name.is_empty()).ok_or_else(none)?;
-        let left = until.saturating_sub(self.deps.clock.elapsed());
+        let left = until.saturating_sub(self.deps.clock.elapsed()).min(ASKING);
         let asking = Box::pin(running.client.aws.get_instance_profile(profile_name));
         let asked = timeout(&*self.deps.clock, left, asking).await;
         let silent = || AwsError::Unknown { text: "iam:GetInstanceProfile: no answer in time".to_owned() };
@@ -149,6 +155,9 @@ fn matches(patterns: &[String], value: &str) -> bool {
         None => value == pattern,
     })
 }
+
+/// For one question to EC2, waiting in line included.
+const ASKING: Duration = Duration::from_secs(9);
 
 #[cfg(test)]
 mod tests {

@@ -68,7 +68,7 @@ async fn two_hundred_logins_with_a_silent_ec2_end_within_ten_seconds_and_delay_n
 async fn two_hundred_logins_of_one_instance_take_two_calls() {
     let scene = Arc::new(Scene::new(json!({})).await);
     scene.login(json!({})).await.unwrap();
-    let before = asked(&scene);
+    let before = asked(&scene, "DescribeInstances");
     scene.sandbox.faults().every("DescribeInstances", Effect::ExecuteThenHang);
     let login = || {
         let scene = Arc::clone(&scene);
@@ -88,9 +88,24 @@ async fn two_hundred_logins_of_one_instance_take_two_calls() {
     for result in join_all(rest).await {
         result.unwrap().unwrap();
     }
-    assert_eq!(asked(&scene) - before, 2);
+    assert_eq!(asked(&scene, "DescribeInstances") - before, 2);
 }
 
-fn asked(scene: &Scene) -> usize {
-    scene.sandbox.calls().iter().filter(|call| call.action == "DescribeInstances").count()
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_hundred_logins_of_a_server_that_knows_nothing_ask_once_whose_its_key_is() {
+    let scene = Arc::new(Scene::new(json!({})).await);
+    let before = asked(&scene, "GetCallerIdentity");
+    let login = |_| {
+        let scene = Arc::clone(&scene);
+        let tasks = scene.bench.rig.tasks.clone();
+        tasks.spawn(async move { scene.login(json!({})).await.map(|_| ()) })
+    };
+    for result in join_all((0..200).map(login)).await {
+        result.unwrap().unwrap();
+    }
+    assert_eq!(asked(&scene, "GetCallerIdentity") - before, 1);
+}
+
+fn asked(scene: &Scene, action: &str) -> usize {
+    scene.sandbox.calls().iter().filter(|call| call.action == action).count()
 }

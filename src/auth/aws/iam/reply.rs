@@ -35,7 +35,7 @@ pub(super) enum Unread {
 /// Reads an answer.
 pub(super) fn read(answer: &Relayed) -> Result<Identity, Unread> {
     let invalid = |rule| Unread::Invalid(INVALID, rule);
-    if answer.content_type() != "text/xml" {
+    if !is_xml(answer) {
         return Err(invalid("its content type is not text/xml"));
     }
     if answer.headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding.as_bytes() != b"identity") {
@@ -49,6 +49,12 @@ pub(super) fn read(answer: &Relayed) -> Result<Identity, Unread> {
         return Err(invalid("it is no GetCallerIdentityResponse"));
     }
     identity(text).map_err(|rule| Unread::Invalid(UNPARSED, rule))
+}
+
+/// Whether it says that it is XML, once and with nothing beside.
+fn is_xml(answer: &Relayed) -> bool {
+    let mut said = answer.headers.get_all(header::CONTENT_TYPE).iter();
+    said.next().is_some_and(|text| text.as_bytes() == b"text/xml") && said.next().is_none()
 }
 
 /// The one result of the one response.
