@@ -32,6 +32,8 @@ pub struct Environment {
     pub dev_root_token_id: Option<Secret<String>>,
     /// `VAULT_DEV_LISTEN_ADDRESS`: where a dev server listens.
     pub dev_listen_address: Option<String>,
+    /// `TMPDIR`: where temporary folders are made.
+    pub temporary: Option<String>,
     /// `AWS_REGION`, or else `AWS_DEFAULT_REGION`: the region where a mount names none.
     pub aws_region: Option<String>,
     /// The names of all variables, sorted, without their values: the text at the start shows them.
@@ -66,6 +68,7 @@ impl Environment {
             seal_type: take(SEAL_TYPE),
             dev_root_token_id: take("VAULT_DEV_ROOT_TOKEN_ID").map(Secret::new),
             dev_listen_address: take(DEV_LISTEN_ADDRESS),
+            temporary: take("TMPDIR"),
             aws_region: take("AWS_REGION").or(default_region),
             names,
         }
