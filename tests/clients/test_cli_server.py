@@ -99,6 +99,8 @@ def test_a_dev_server_with_tls_is_believed_by_whoever_has_its_authority(tmp_path
                 assert tls.version() == "TLSv1.3"
         with socket.create_connection(("127.0.0.1", port), 5) as raw, pytest.raises(ssl.SSLCertVerificationError):
             context.wrap_socket(raw, server_hostname="other.test")
+        while "Root Token: r\n" not in (tmp_path / "log").read_text():
+            assert process.child.poll() is None
         told = (tmp_path / "log").read_text()
         assert "    $ export VAULT_ADDR='%s'\n    $ export VAULT_CACERT='%s'\n" % (url, folder / "vault-ca.pem") in told
         done = subprocess.run([servers.binary(), "status", "-field=sealed"], env={
