@@ -59,8 +59,8 @@ impl DevTls {
             Some(folder) => Self { folder: PathBuf::from(folder), is_temporary: false },
             None => Self::temporary(environment)?,
         };
-        let (chain, certificate, key) = certificates(&names, now).map_err(|error| format!("-dev-tls: {error}"))?;
-        made.write("vault-ca.pem", "CERTIFICATE", &chain)?;
+        let Contents { authority, certificate, key } = certificates(&names, now).map_err(|error| format!("-dev-tls: {error}"))?;
+        made.write("vault-ca.pem", "CERTIFICATE", &authority)?;
         made.write("vault-cert.pem", "CERTIFICATE", &certificate)?;
         made.write("vault-key.pem", "PRIVATE KEY", &key)?;
         Ok(made)
@@ -121,8 +121,16 @@ fn names(listen: Option<&str>, further: &[String]) -> Result<Vec<GeneralName>, S
     Ok(names)
 }
 
-/// In DER: the authority, a certificate of it, and the certificate's key.
-fn certificates(names: &[GeneralName], now: Timestamp) -> Result<(Vec<u8>, Vec<u8>, Zeroizing<Vec<u8>>), String> {
+/// What the files hold, in DER.
+struct Contents {
+    authority: Vec<u8>,
+    /// Of the authority.
+    certificate: Vec<u8>,
+    /// The certificate's.
+    key: Zeroizing<Vec<u8>>,
+}
+
+fn certificates(names: &[GeneralName], now: Timestamp) -> Result<Contents, String> {
     let told = |error: DerError| format!("no certificate can be made: {error}");
     let (authority, server) = (Party::new("CN=Leasehold dev server authority")?, Party::new("CN=Leasehold dev server")?);
     let of_authority = [
@@ -141,8 +149,11 @@ fn certificates(names: &[GeneralName], now: Timestamp) -> Result<(Vec<u8>, Vec<u
     ];
     let [of_authority, of_server] =
         [of_authority.to_vec(), of_server.to_vec()].map(|all| all.into_iter().collect::<Result<Vec<_>, _>>().map_err(told));
-    let own = authority.sign(&authority, of_authority?, now)?;
-    Ok((own, authority.sign(&server, of_server?, now)?, server.document))
+    Ok(Contents {
+        authority: authority.sign(&authority, of_authority?, now)?,
+        certificate: authority.sign(&server, of_server?, now)?,
+        key: server.document,
+    })
 }
 
 impl Party {
@@ -217,7 +228,7 @@ fn pem(label: &str, der: &[u8]) -> Zeroizing<String> {
         text.push_str(&String::from_utf8_lossy(line));
         text.push('\n');
     }
-    text.push_str(&format!("-----END {label}-----\n"));
+    text.extend(["-----END ", label, "-----\n"]);
     text
 }
 
@@ -261,8 +272,8 @@ mod tests {
     #[test]
     fn clients_that_trust_the_authority_believe_the_names_and_no_others_for_a_year() {
         let names = names(Some("192.0.2.7:8200"), &["vault.test".to_owned(), "2001:db8::1".to_owned()]).unwrap();
-        let (ca, certificate, _) = certificates(&names, NOW).unwrap();
-        let (other, _, _) = certificates(&names, NOW).unwrap();
+        let Contents { authority: ca, certificate, .. } = certificates(&names, NOW).unwrap();
+        let other = certificates(&names, NOW).unwrap().authority;
         for name in ["localhost", "127.0.0.1", "::1", "192.0.2.7", "vault.test", "2001:db8::1"] {
             assert!(is_believed(&ca, &certificate, name, NOW.seconds()), "{name}");
             assert!(!is_believed(&other, &certificate, name, NOW.seconds()), "{name}");

@@ -15,12 +15,7 @@ use leasehold::core::Settings;
 use serde_json::{Map, Value, json};
 
 use super::{Got, World};
-
-#[expect(dead_code, reason = "it is made for the tests beside it, which need more of it")]
-#[path = "../../../src/auth/aws/ec2/notary.rs"]
-mod notary;
-
-use notary::{Notary, document};
+use crate::auth_aws::ec2::notary::{Notary, document};
 
 /// Names that are there, by the beginning of the path and the parameter or the field; the first that fits counts.
 struct There(Vec<(&'static str, &'static str, Value)>);
