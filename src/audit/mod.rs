@@ -14,15 +14,15 @@ mod sink;
 mod socket;
 
 use std::fmt;
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::{BoxFuture, join};
 
 use crate::base::time::timeout;
 use crate::base::{Clock, RequestId, Secret, random};
@@ -143,15 +143,18 @@ impl Broker {
     /// # Errors
     /// When no device took it: then nothing may run, or be answered. Each device logs its own reason.
     pub async fn write(&self, record: &Record<'_>) -> Result<(), AuditError> {
-        let devices = self.devices.load_full();
-        match devices.as_slice() {
-            [] => Ok(()),
-            [only] => only.append(record)?.await,
-            several => {
-                let appending = several.iter().map(|device| device.append(record)).collect::<Result<Vec<_>, _>>()?;
-                first_success(appending).await
-            }
-        }
+        self.start(record)?.await
+    }
+
+    /// Makes the line of a record, for all devices.
+    ///
+    /// # Errors
+    /// [`AuditError::TooLong`].
+    pub fn start(&self, record: &Record<'_>) -> Result<Writing, AuditError> {
+        let devices = self.devices.load();
+        let appending = devices.iter().map(|device| Ok(device.append(record)?));
+        let appending = appending.collect::<Result<Vec<_>, AuditError>>()?;
+        Ok(Writing { outcome: appending.is_empty().then_some(Ok(())), is_alone: appending.len() == 1, appending })
     }
 
     /// Opens a device, writes a test line to it, and adds it.
@@ -264,12 +267,88 @@ impl Device {
     }
 
     /// Renders now; the future owns its line.
-    fn append<'a>(&'a self, record: &Record<'_>) -> Result<Appending<'a>, AuditError> {
-        Ok(self.sink.append(self.renderer.line(record)?))
+    fn append(&self, record: &Record<'_>) -> Result<Appending, AuditError> {
+        let (sink, line) = (Arc::clone(&self.sink), self.renderer.line(record)?);
+        Ok(Box::pin(async move { sink.append(line).await }))
     }
 }
 
-type Appending<'a> = Pin<Box<dyn Future<Output = Result<(), AuditError>> + Send + 'a>>;
+type Appending = BoxFuture<'static, Result<(), AuditError>>;
+
+/// A line on its way; as a future, what becomes of it: `Ok` when the first device has taken it. Whoever makes a request wait for
+/// each of its lines awaits them; those of a request that changes nothing cost one turn of the devices' threads together:
+///
+/// ```text
+/// first.hand_over();  …  second.hand_over();  both(first, second).await
+/// ```
+///
+/// Dropped, a line that was handed over is written all the same.
+pub struct Writing {
+    /// One for each device that has not answered.
+    appending: Vec<Appending>,
+    /// Of a single device the reason is told.
+    is_alone: bool,
+    outcome: Option<Result<(), AuditError>>,
+}
+
+impl Writing {
+    /// Puts the line into the devices' queues, and waits for nothing.
+    pub fn hand_over(&mut self) {
+        self.go_on(&mut Context::from_waker(Waker::noop()));
+    }
+
+    /// Has what was handed over written while something else is waited for.
+    pub fn go_on(&mut self, cx: &mut Context<'_>) {
+        if self.outcome.is_some() {
+            return;
+        }
+        let (mut is_taken, mut refusal) = (false, AuditError::NoneTook);
+        self.appending.retain_mut(|device| match device.as_mut().poll(cx) {
+            Poll::Pending => true,
+            Poll::Ready(Ok(())) => {
+                is_taken = true;
+                false
+            }
+            Poll::Ready(Err(error)) => {
+                if self.is_alone {
+                    refusal = error;
+                }
+                false
+            }
+        });
+        if is_taken {
+            self.outcome = Some(Ok(()));
+        } else if self.appending.is_empty() {
+            self.outcome = Some(Err(refusal));
+        }
+    }
+}
+
+impl Future for Writing {
+    type Output = Result<(), AuditError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.go_on(cx);
+        self.outcome.take().map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl fmt::Debug for Writing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writing").field("outcome", &self.outcome).finish_non_exhaustive()
+    }
+}
+
+/// Returns when both lines, which were handed over, are taken.
+///
+/// # Errors
+/// Of either.
+pub async fn both(first: Writing, second: Writing) -> Result<(), AuditError> {
+    // Whoever else is about to write does so first.
+    tokio::task::yield_now().await;
+    let (first, second) = join(first, second).await;
+    first.and(second)
+}
 
 /// A fresh salt for a device: random, one for each (spec `seal-and-barrier.md` §6).
 pub fn fresh_salt() -> Secret<String> {
@@ -316,26 +395,6 @@ impl AuditDevice for Discard {
     fn health(&self) -> Health {
         Health::default()
     }
-}
-
-/// Polls all of them, each at least once, until one succeeds or none is left.
-async fn first_success<F: Future<Output = Result<(), AuditError>> + Unpin>(mut futures: Vec<F>) -> Result<(), AuditError> {
-    poll_fn(move |cx| {
-        let mut taken = false;
-        futures.retain_mut(|future| match Pin::new(future).poll(cx) {
-            Poll::Pending => true,
-            Poll::Ready(outcome) => {
-                taken |= outcome.is_ok();
-                false
-            }
-        });
-        match (taken, futures.is_empty()) {
-            (true, _) => Poll::Ready(Ok(())),
-            (false, true) => Poll::Ready(Err(AuditError::NoneTook)),
-            (false, false) => Poll::Pending,
-        }
-    })
-    .await
 }
 
 /// How long sealing, unsealing or a reopening waits for one device.

@@ -37,9 +37,13 @@ fn salt(text: &str) -> Secret<String> {
 }
 
 async fn write(broker: &Broker, id: &str) -> Result<(), AuditError> {
+    start(broker, id)?.await
+}
+
+fn start(broker: &Broker, id: &str) -> Result<Writing, AuditError> {
     let request = RequestFacts { id, operation: "read", path: "kv/a", client_token: "hvs.t", ..RequestFacts::default() };
     let time = broker.clock.precise();
-    broker.write(&Record { time, auth: &AuthFacts::ANONYMOUS, request: &request, response: None, error: "" }).await
+    broker.start(&Record { time, auth: &AuthFacts::ANONYMOUS, request: &request, response: None, error: "" })
 }
 
 fn lines(file: &Path) -> Vec<Value> {
@@ -55,6 +59,43 @@ async fn without_devices_nothing_is_written_and_nothing_fails() {
     let broker = broker();
     assert!(!broker.is_enabled());
     assert_eq!(write(&broker, "a").await, Ok(()));
+}
+
+#[tokio::test]
+async fn two_lines_that_were_handed_over_are_written_in_their_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("audit.log");
+    let broker = broker();
+    broker.enable(file("file/", &log), &salt("s")).await.unwrap();
+    let (mut first, mut second) = (start(&broker, "one").unwrap(), start(&broker, "two").unwrap());
+    first.hand_over();
+    second.hand_over();
+    both(first, second).await.unwrap();
+    assert_eq!(ids(&log)[1..], ["one", "two"]);
+}
+
+#[tokio::test]
+async fn a_line_that_was_handed_over_is_written_although_nobody_waits_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("audit.log");
+    let broker = broker();
+    broker.enable(file("file/", &log), &salt("s")).await.unwrap();
+    let mut line = start(&broker, "one").unwrap();
+    line.hand_over();
+    drop(line);
+    broker.close().await;
+    assert_eq!(ids(&log)[1..], ["one"]);
+}
+
+#[tokio::test]
+async fn of_two_lines_that_were_handed_over_a_refused_one_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker();
+    broker.restore(file("a/", &impossible(folder.path())), &salt("s")).await.unwrap();
+    let (mut first, mut second) = (start(&broker, "one").unwrap(), start(&broker, "two").unwrap());
+    first.hand_over();
+    second.hand_over();
+    assert!(both(first, second).await.is_err());
 }
 
 #[tokio::test]

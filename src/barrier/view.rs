@@ -36,6 +36,11 @@ impl View {
         self.prefix.join(key)
     }
 
+    /// What the keys of this view begin with.
+    pub fn prefix(&self) -> &Key {
+        &self.prefix
+    }
+
     /// The barrier this is a view of.
     pub fn barrier(&self) -> &Arc<Barrier> {
         &self.barrier

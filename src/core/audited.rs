@@ -10,7 +10,9 @@ use ring::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::audit::{AuthFacts, HeaderFacts, MountFacts, PolicyResults, Record, Reply, RequestFacts, ResponseFacts, WrapFacts};
+use crate::audit::{
+    AuthFacts, HeaderFacts, MountFacts, PolicyResults, Record, Reply, RequestFacts, ResponseFacts, WrapFacts, Writing, both,
+};
 use crate::barrier::{Barrier, BarrierError, View};
 use crate::base::version;
 use crate::mount::error::listed;
@@ -42,6 +44,15 @@ impl Facts<'_> {
         let granting = self.granting();
         let auth = self.auth(before, Some(PolicyResults { allowed: true, granting: &granting }));
         self.write(&auth, before, self.has_accessor, None, "").await
+    }
+
+    /// The line of a request that may run and changes nothing: it is handed over, and waited for with that of its reply.
+    pub(super) fn hand_over(&self, before: Option<&Identified>) -> Result<Writing, ApiError> {
+        let granting = self.granting();
+        let auth = self.auth(before, Some(PolicyResults { allowed: true, granting: &granting }));
+        let mut line = self.line(&auth, before, self.has_accessor, None, "")?;
+        line.hand_over();
+        Ok(line)
     }
 
     /// Both lines of a request that may not.
@@ -78,28 +89,35 @@ impl Facts<'_> {
         self.active.audit.write(&record).await.map_err(ApiError::internal)
     }
 
-    /// The line of a reply.
+    /// The line of a reply, behind that of its request, unless that is written already.
     pub(super) async fn response(
         &self,
+        first: Option<Writing>,
         before: Option<&Identified>,
         settled: Result<&Settled, &ApiError>,
     ) -> Result<(), ApiError> {
         let granting = self.granting();
         let results = (!self.is_login).then_some(PolicyResults { allowed: true, granting: &granting });
         let auth = self.auth(before, results);
-        match settled {
-            Ok(settled) => self.success(before, &auth, settled).await,
+        let second = match settled {
+            Ok(settled) => self.success(before, &auth, settled),
             Err(error) => {
                 let shown = error.shown(self.is_login);
                 let data = if shown.is_empty() { Reply::Empty } else { Reply::Error(&shown) };
                 let response = ResponseFacts { data, ..ResponseFacts::default() };
                 let text = error.audited.map_or(shown.as_str(), |text| text);
-                self.write(&auth, before, true, Some(&response), text).await
+                self.line(&auth, before, true, Some(&response), text)
             }
-        }
+        };
+        let (first, mut second) = match (first, second?) {
+            (None, second) => return second.await.map_err(ApiError::internal),
+            (Some(first), second) => (first, second),
+        };
+        second.hand_over();
+        both(first, second).await.map_err(ApiError::internal)
     }
 
-    async fn success(&self, before: Option<&Identified>, auth: &AuthFacts<'_>, settled: &Settled) -> Result<(), ApiError> {
+    fn success(&self, before: Option<&Identified>, auth: &AuthFacts<'_>, settled: &Settled) -> Result<Writing, ApiError> {
         let mut response = ResponseFacts::default();
         let made = settled.login.as_ref().map(of_made);
         let decoded;
@@ -125,9 +143,9 @@ impl Facts<'_> {
         match (login, &made) {
             (Some(login), Some(made)) => {
                 let auth = AuthFacts { entity_created: login.entity_created, ..made.clone() };
-                self.write(&auth, before, true, Some(&response), "").await
+                self.line(&auth, before, true, Some(&response), "")
             }
-            _ => self.write(auth, before, true, Some(&response), "").await,
+            _ => self.line(auth, before, true, Some(&response), ""),
         }
     }
 
@@ -139,6 +157,17 @@ impl Facts<'_> {
         response: Option<&ResponseFacts<'_>>,
         error: &str,
     ) -> Result<(), ApiError> {
+        self.line(auth, before, has_accessor, response, error)?.await.map_err(ApiError::internal)
+    }
+
+    fn line(
+        &self,
+        auth: &AuthFacts<'_>,
+        before: Option<&Identified>,
+        has_accessor: bool,
+        response: Option<&ResponseFacts<'_>>,
+        error: &str,
+    ) -> Result<Writing, ApiError> {
         let remote = self.asked.remote.address();
         let heard = self.active.audited_headers.load().of(self.asked);
         let headers: Vec<_> = heard.iter().map(Heard::facts).collect();
@@ -153,7 +182,7 @@ impl Facts<'_> {
             }
         }
         let record = Record { time: self.active.clock.precise(), auth, request: &request, response, error };
-        self.active.audit.write(&record).await.map_err(ApiError::internal)
+        self.active.audit.start(&record).map_err(ApiError::internal)
     }
 
     fn request_facts<'b>(&'b self, remote: &'b str, headers: &'b [HeaderFacts<'b>], has_accessor: bool) -> RequestFacts<'b> {
@@ -232,12 +261,13 @@ impl AuditedHeaders {
 
 impl HeaderRules {
     fn of(&self, asked: &Asked) -> Vec<Heard> {
-        let heard = self.0.iter().map(|(name, rule)| {
+        let present = self.0.iter().filter(|(name, _)| asked.headers.contains_key(name.as_str()));
+        let heard = present.map(|(name, rule)| {
             let values = asked.headers.get_all(name.as_str()).iter();
             let values = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect();
             Heard { name: name.clone(), values, hashed: rule.hmac }
         });
-        heard.filter(|heard| !heard.values.is_empty()).collect()
+        heard.collect()
     }
 }
 

@@ -4,12 +4,14 @@
 //! Routed ─ (3) who ─ (4) may he ─► Authorized ─ (5) audit ─► Audited ─ (6) run ─► Ran ─ (7) settle ─► Settled ─ (8) audit ─► answer
 //! ```
 
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use serde_json::{Map, Value};
 
+use crate::audit::Writing;
 use crate::base::Ttl;
 use crate::base::time::timeout;
 use crate::lease::Owner;
@@ -39,6 +41,7 @@ struct Flags {
     is_login: bool,
     needs_sudo: bool,
     issues: bool,
+    only_looks: bool,
     is_top: bool,
     has_probe: bool,
 }
@@ -53,14 +56,19 @@ struct Authorized {
     before: Option<Identified>,
 }
 
-/// A request whose line is written.
-struct Audited(Authorized);
+/// A request whose line is written, or handed over when it changes nothing.
+struct Audited {
+    authorized: Authorized,
+    /// Waited for with the line of the reply.
+    line: Option<Writing>,
+}
 
 /// A request that ran.
 struct Ran {
     authorized: Authorized,
     /// Kept for the line of the reply, when somebody writes it.
     data: Map<String, Value>,
+    line: Option<Writing>,
     reply: Result<Reply, ApiError>,
 }
 
@@ -96,9 +104,8 @@ impl Routed {
     }
 
     fn is_plain_read(&self) -> bool {
-        matches!(self.asked.operation, Operation::Read | Operation::List | Operation::Help)
-            && !self.flags.issues
-            && self.asked.wrap_ttl.is_none()
+        let reads = matches!(self.asked.operation, Operation::Read | Operation::List | Operation::Help);
+        (reads || self.flags.only_looks) && !self.flags.issues && self.asked.wrap_ttl.is_none()
     }
 
     /// Runs it within `limit`, and says in one place what the log and the client are told of a failure.
@@ -159,13 +166,12 @@ impl Routed {
             Err(error) => return Err(Box::new(Denied { routed: self, before: None, operation: None, error })),
         };
         let mut caller = identified.caller.clone();
-        let operation = match self.operation(&caller).await {
-            Ok(operation) => operation,
+        let (operation, verdict) = match self.judge(&caller).await {
+            Ok(judged) => judged,
             Err(error) => {
                 return Err(Box::new(Denied { routed: self, before: Some(identified), operation: None, error }));
             }
         };
-        let verdict = self.verdict(&caller, operation);
         if !verdict.allowed {
             let error = ApiError::denied();
             return Err(Box::new(Denied { routed: self, before: Some(identified), operation: Some(operation), error }));
@@ -174,18 +180,24 @@ impl Routed {
         Ok(Authorized { routed: self, caller, operation, verdict: Some(verdict), before: Some(identified) })
     }
 
-    /// Whether a write creates or updates, which its endpoint may know.
-    async fn operation(&self, caller: &Caller) -> Result<Operation, ApiError> {
+    /// What is asked, and whether he may. Whether a write creates or updates its endpoint may know; it is asked, which is a read
+    /// of storage, when it makes a difference: to his policies, or in the lines of the log.
+    async fn judge(&self, caller: &Caller) -> Result<(Operation, Verdict), ApiError> {
+        let asked = self.asked.operation;
+        let verdict = self.verdict(caller, asked);
         let (Some(mount), Some(found), true) = (&self.mount, &self.found, self.flags.has_probe) else {
-            return Ok(self.asked.operation);
+            return Ok((asked, verdict));
         };
-        if self.asked.operation != Operation::Update || !mount.entry.is_ready() {
-            return Ok(self.asked.operation);
+        if asked != Operation::Update || !mount.entry.is_ready() {
+            return Ok((asked, verdict));
+        }
+        if verdict.allowed && !self.active.audit.is_enabled() && self.verdict(caller, Operation::Create).allowed {
+            return Ok((asked, verdict));
         }
         let cx = self.cx(mount, caller.clone(), Operation::Update);
         Ok(match mount.plugin.exists(&cx, found, &self.data).await? {
-            Some(false) => Operation::Create,
-            _ => Operation::Update,
+            Some(false) => (Operation::Create, self.verdict(caller, Operation::Create)),
+            _ => (asked, verdict),
         })
     }
 
@@ -268,11 +280,16 @@ impl Authorized {
 
     /// Step 5.
     async fn audit(self) -> Result<Audited, ApiError> {
+        let mut line = None;
         if self.routed.active.audit.is_enabled() {
-            let has_accessor = is_write(self.routed.asked.operation);
-            Box::pin(self.facts(&self.routed.data, has_accessor).request(self.before.as_ref())).await?;
+            let facts = self.facts(&self.routed.data, is_write(self.routed.asked.operation));
+            if self.routed.is_plain_read() && !self.routed.flags.is_login {
+                line = Some(facts.hand_over(self.before.as_ref())?);
+            } else {
+                Box::pin(facts.request(self.before.as_ref())).await?;
+            }
         }
-        Ok(Audited(self))
+        Ok(Audited { authorized: self, line })
     }
 
     fn facts<'a>(&'a self, data: &'a Map<String, Value>, has_accessor: bool) -> Facts<'a> {
@@ -292,7 +309,7 @@ impl Authorized {
 impl Audited {
     /// Step 6.
     async fn run(self) -> Ran {
-        let mut authorized = self.0;
+        let Self { mut authorized, mut line } = self;
         let routed = &mut authorized.routed;
         let is_recorded = routed.active.audit.is_enabled() || routed.asked.path.as_str().starts_with("sys/audit");
         let data = std::mem::take(&mut routed.data);
@@ -313,19 +330,19 @@ impl Audited {
                 } else if routed.flags.is_login {
                     Box::pin(login(&routed.active, &mount, cx, found, data)).await
                 } else {
-                    mount.plugin.handle(cx, found, data).await
+                    beside(&mut line, mount.plugin.handle(cx, found, data)).await
                 }
             }
             (Some(_), None) => Err(ApiError::unsupported_path()),
         };
-        Ran { authorized, data: kept, reply }
+        Ran { authorized, data: kept, line, reply }
     }
 }
 
 impl Ran {
     /// Steps 7 and 8.
     async fn settle(self) -> Result<Answer, ApiError> {
-        let Self { authorized, data, reply } = self;
+        let Self { authorized, data, line, reply } = self;
         let routed = &authorized.routed;
         let settled = match reply {
             Ok(reply) => {
@@ -346,7 +363,7 @@ impl Ran {
         };
         if routed.active.audit.is_enabled() {
             let facts = authorized.facts(&data, true);
-            if let Err(error) = Box::pin(facts.response(authorized.before.as_ref(), settled.as_ref())).await {
+            if let Err(error) = Box::pin(facts.response(line, authorized.before.as_ref(), settled.as_ref())).await {
                 // Nobody knows of it, nobody keeps it.
                 if let Ok(settled) = &settled {
                     Box::pin(settled.undo(&routed.active)).await;
@@ -364,10 +381,26 @@ impl Flags {
             is_login: spec.is_login,
             needs_sudo: spec.needs_sudo,
             issues: spec.issues,
+            only_looks: spec.only_looks,
             is_top: spec.is_top,
             has_probe: spec.has_probe,
         }
     }
+}
+
+/// Runs `work`. When it has to wait, the line goes out meanwhile.
+async fn beside<T>(line: &mut Option<Writing>, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    poll_fn(|cx| {
+        let done = work.as_mut().poll(cx);
+        if done.is_pending()
+            && let Some(line) = line
+        {
+            line.go_on(cx);
+        }
+        done
+    })
+    .await
 }
 
 fn is_write(operation: Operation) -> bool {

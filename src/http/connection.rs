@@ -1,8 +1,9 @@
 //! One connection, from its handshake to its end.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -92,7 +93,17 @@ async fn answer<S: HttpService>(
     let flight = pulse.begin(request.version() == Version::HTTP_2);
     let (mut head, body) = request.into_parts();
     head.extensions.insert(Arc::clone(&info));
-    let mut reply = app.call(Request::from_parts(head, pulse.body(body))).await?;
+    let mut work = std::pin::pin!(app.call(Request::from_parts(head, pulse.body(body))));
+    let at_once = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
+    let mut reply = match at_once {
+        Poll::Ready(reply) => {
+            // Whoever else is ready is served first, so that replies leave together, as those do that waited for the same commit:
+            // to wake the other end for each by itself costs more than a small request.
+            tokio::task::yield_now().await;
+            reply?
+        }
+        Poll::Pending => work.await?,
+    };
     info.limits.response_headers.apply(reply.status(), reply.headers_mut());
     Ok(reply.map(|body| ReplyBody::new(body, flight)))
 }

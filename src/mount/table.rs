@@ -54,6 +54,8 @@ pub struct EndpointSpec {
     pub issues: bool,
     /// Its data stands at the top level of the reply as well (spec `http-api.md` §5).
     pub is_top: bool,
+    /// It changes nothing, whatever the method.
+    pub only_looks: bool,
     /// A write asks first whether it creates.
     pub has_probe: bool,
     /// Replies carry no warnings about unknown fields.
@@ -93,6 +95,7 @@ impl<P: Send + Sync + 'static> Table<P> {
                 needs_sudo: false,
                 issues: false,
                 is_top: false,
+                only_looks: false,
                 has_probe: false,
                 is_lenient: false,
             },
@@ -290,6 +293,12 @@ impl<P: Send + Sync + 'static> Endpoint<P> {
     /// Runs to its end when the client leaves, also a read.
     pub fn issues(&mut self) -> &mut Self {
         self.spec.issues = true;
+        self
+    }
+
+    /// Changes nothing, also when it is written to: it goes with its connection, as a read does.
+    pub fn looks(&mut self) -> &mut Self {
+        self.spec.only_looks = true;
         self
     }
 

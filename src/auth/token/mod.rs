@@ -90,9 +90,9 @@ impl Plugin for TokenAuth {
         table.at("create", "Make a token, a child of the caller's.").update(Self::create);
         table.at("create-orphan", "Make a token that ends with no other.").update(Self::create_orphan);
         table.at("create/{role_name}", "Make a token as a role says.").update(Self::create_with_role);
-        table.at("lookup", "What is known of a token.").read(Self::lookup).update(Self::lookup);
-        table.at("lookup-self", "What is known of the caller's token.").read(Self::lookup_self).update(Self::lookup_self);
-        table.at("lookup-accessor", "What is known of the token of an accessor.").update(Self::lookup_accessor);
+        table.at("lookup", "What is known of a token.").read(Self::lookup).update(Self::lookup).looks();
+        table.at("lookup-self", "What is known of the caller's token.").read(Self::lookup_self).update(Self::lookup_self).looks();
+        table.at("lookup-accessor", "What is known of the token of an accessor.").update(Self::lookup_accessor).looks();
         table.at("renew", "Let a token live on.").update(Self::renew);
         table.at("renew-self", "Let the caller's token live on.").update(Self::renew_self);
         table.at("renew-accessor", "Let the token of an accessor live on.").update(Self::renew_accessor);

@@ -14,9 +14,9 @@ use crate::policy::Acl;
 use super::Sys;
 
 pub(super) fn endpoints(table: &mut Table<Sys>) {
-    table.at("capabilities", "What a token may do with paths.").update(of_any).top();
-    table.at("capabilities-accessor", "What the token of an accessor may do with paths.").update(of_accessor).top();
-    table.at("capabilities-self", "What the caller's own token may do with paths.").update(of_self).top();
+    table.at("capabilities", "What a token may do with paths.").update(of_any).looks().top();
+    table.at("capabilities-accessor", "What the token of an accessor may do with paths.").update(of_accessor).looks().top();
+    table.at("capabilities-self", "What the caller's own token may do with paths.").update(of_self).looks().top();
 }
 
 /// Paths to judge.

@@ -18,7 +18,7 @@ use super::{Sys, data};
 pub(super) fn endpoints(table: &mut Table<Sys>) {
     table.at("leases", "Leases that need an operator.").read(irrevocable).sudo();
     table.at("leases/count", "How many leases need an operator.").read(count);
-    table.at("leases/lookup", "What is known of a lease.").update(lookup);
+    table.at("leases/lookup", "What is known of a lease.").update(lookup).looks();
     table.at("leases/lookup/", "What lies below a prefix of lease ids.").list(children).sudo();
     table.at("leases/lookup/{prefix:rest}", "What lies below a prefix of lease ids.").list(children).sudo();
     table.at("leases/tidy", "Looks at all leases and repairs what is wrong with them.").update(tidy);

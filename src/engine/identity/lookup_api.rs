@@ -12,8 +12,8 @@ use super::{Identity, filled};
 
 /// Declares them.
 pub(super) fn endpoints(table: &mut Table<Identity>) {
-    table.at("lookup/entity", "Finds an entity.").update(Identity::look_up_entity);
-    table.at("lookup/group", "Finds a group.").update(Identity::look_up_group);
+    table.at("lookup/entity", "Finds an entity.").update(Identity::look_up_entity).looks();
+    table.at("lookup/group", "Finds a group.").update(Identity::look_up_group).looks();
 }
 
 /// One of these, or the last two.

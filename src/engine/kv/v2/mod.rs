@@ -28,6 +28,7 @@ use std::future::{Ready, ready};
 use std::sync::Arc;
 
 use crate::barrier::View;
+use crate::base::Key;
 use crate::mount::{ApiError, Body, Ctx, Deps, Nothing, Plugin, Raw, Reply, Table};
 use crate::policy::Operation;
 
@@ -62,6 +63,10 @@ impl Plugin for KvV2 {
             endpoint.read(elsewhere).update(elsewhere).patch(elsewhere).delete(elsewhere);
             endpoint.list(elsewhere);
         }
+    }
+
+    fn invalidate(&self, key: &Key) {
+        self.gate.invalidate(key);
     }
 
     async fn tick(self: Arc<Self>) {

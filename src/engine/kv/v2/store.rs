@@ -5,7 +5,8 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use crate::barrier::{BarrierError, Txn, View};
+use crate::barrier::{BarrierError, Guarded, Txn, View};
+use crate::base::Key;
 use crate::base::turns::Turn;
 use crate::mount::{ApiError, Deps};
 use crate::storage::Version as Stored;
@@ -14,12 +15,14 @@ use super::merge::merge;
 use super::record::{Config, Metadata, Version};
 
 /// The storage of a mount.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Store {
     root: View,
     meta: View,
     data: View,
     deps: Deps,
+    /// What holds for all keys, as every write asks for it.
+    config: Guarded<Config>,
 }
 
 /// A version that was found.
@@ -59,7 +62,14 @@ pub(super) enum Written {
 impl Store {
     pub(super) fn new(view: &View, deps: Deps) -> Self {
         let root = view.sub("v2/");
-        Self { meta: root.sub("meta/"), data: root.sub("data/"), root, deps }
+        Self { meta: root.sub("meta/"), data: root.sub("data/"), root, deps, config: Guarded::new(1) }
+    }
+
+    /// A key of storage changed, by its whole name.
+    pub(super) fn invalidate(&self, key: &Key) {
+        if key.under(self.root.prefix()) == Some(CONFIG) {
+            self.config.changed(CONFIG);
+        }
     }
 
     pub(super) fn deps(&self) -> &Deps {
@@ -72,7 +82,13 @@ impl Store {
 
     /// What holds for all keys.
     pub(super) async fn config(&self) -> Result<Config, ApiError> {
-        Ok(self.root.read(CONFIG).await?.unwrap_or_default())
+        if let Some(config) = self.config.get(CONFIG) {
+            return Ok(config);
+        }
+        let ticket = self.config.ticket(CONFIG);
+        let config: Config = self.root.read(CONFIG).await?.unwrap_or_default();
+        self.config.fill(CONFIG, ticket, config.clone());
+        Ok(config)
     }
 
     /// Changes what holds for all keys.

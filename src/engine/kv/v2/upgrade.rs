@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 use crate::barrier::{BarrierError, View};
+use crate::base::Key;
 use crate::base::time::timeout;
 use crate::mount::{ApiError, Deps};
 use crate::storage::Page;
@@ -49,6 +50,11 @@ impl Gate {
             Some(Ok(_)) => Ok(&self.store),
             _ => Err(ApiError::invalid(UPGRADING)),
         }
+    }
+
+    /// A key of storage changed.
+    pub(super) fn invalidate(&self, key: &Key) {
+        self.store.invalidate(key);
     }
 
     /// Sees to it that the taking over goes on, if it is not done and nobody does it.
