@@ -344,8 +344,6 @@ impl fmt::Debug for Writing {
 /// # Errors
 /// Of either.
 pub async fn both(first: Writing, second: Writing) -> Result<(), AuditError> {
-    // Whoever else is about to write does so first.
-    tokio::task::yield_now().await;
     let (first, second) = join(first, second).await;
     first.and(second)
 }

@@ -279,6 +279,10 @@ impl Writer {
             }
         }
         state.asleep = false;
+        drop(state);
+        // Whoever is about to write does so first: on a busy core, that is all who can run.
+        std::thread::yield_now();
+        let mut state = self.shared.lock();
         (std::mem::take(&mut state.entries), state.closed)
     }
 

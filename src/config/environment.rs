@@ -32,6 +32,8 @@ pub struct Environment {
     pub dev_root_token_id: Option<Secret<String>>,
     /// `VAULT_DEV_LISTEN_ADDRESS`: where a dev server listens.
     pub dev_listen_address: Option<String>,
+    /// `TMPDIR`: where temporary folders are made.
+    pub temporary: Option<String>,
     /// What is said of where AWS is: `AWS_REGION` and `AWS_DEFAULT_REGION`, where a mount names none; `AWS_CA_BUNDLE`; and
     /// the endpoints the credential chain may be led to. What it takes besides, such as keys, it reads itself.
     pub aws: BTreeMap<String, String>,
@@ -67,6 +69,7 @@ impl Environment {
             seal_type: take(SEAL_TYPE),
             dev_root_token_id: take("VAULT_DEV_ROOT_TOKEN_ID").map(Secret::new),
             dev_listen_address: take(DEV_LISTEN_ADDRESS),
+            temporary: take("TMPDIR"),
             aws,
             names,
         }

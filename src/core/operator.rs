@@ -276,7 +276,7 @@ impl Core {
     /// `POST sys/unseal`.
     pub async fn unseal_step(&self, input: &UnsealInput) -> Result<SealStatus, Refusal> {
         if input.migrate == Some(true) {
-            return Err(ApiError::invalid("no migration of the seal is under way").into());
+            return Err(ApiError::invalid("can't perform a seal migration, no migration seal found").into());
         }
         if input.reset == Some(true) {
             self.reset_unseal().await?;

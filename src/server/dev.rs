@@ -15,12 +15,14 @@ use crate::core::{Core, InitInput};
 use crate::mount::{Asked, Request};
 use crate::policy::Operation;
 
+use super::dev_tls::DevTls;
 use super::{Background, say, say_error};
 
 /// Initialises and unseals the server, and mounts what was asked for.
 pub(super) async fn prepare(
     core: &Arc<Core>,
     flags: &ServerFlags,
+    tls: Option<&DevTls>,
     environment: &Environment,
     url: &str,
     background: &Background,
@@ -40,7 +42,7 @@ pub(super) async fn prepare(
     let version = if flags.dev_kv_v1 { "1" } else { "2" };
     let body = json!({ "type": "kv", "description": "key/value secret storage", "options": { "version": version } });
     admin.write("sys/mounts/secret", body).await?;
-    say(dev_banner(url, None, &unseal_key, &admin.token).expose());
+    say(dev_banner(url, tls.map(DevTls::ca).as_deref(), &unseal_key, &admin.token).expose());
     if flags.dev_aws {
         aws(&admin, background).await?;
     }

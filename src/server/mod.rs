@@ -1,6 +1,7 @@
 //! The server put together: configuration, storage, core, edge; from its start to its end.
 
 mod dev;
+mod dev_tls;
 mod process;
 
 use std::io::Write as _;
@@ -26,6 +27,8 @@ use crate::storage::Storage;
 use crate::storage::embedded::{EmbeddedStorage, Options};
 use crate::storage::memory::MemoryStorage;
 
+use dev_tls::DevTls;
+
 /// Runs a server with the words after `server`; its exit code. 1: it did not start (spec `cli.md`).
 pub fn run(words: &[String]) -> i32 {
     match start(words) {
@@ -40,7 +43,10 @@ pub fn run(words: &[String]) -> i32 {
 fn start(words: &[String]) -> Result<(), String> {
     let flags = parse_server_flags(words)?;
     let environment = Environment::of_process();
-    let (mut config, warnings) = configuration(&flags, &environment)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    // Its files are there as long as the server; who only checks a configuration finds none.
+    let tls = if flags.dev_tls && !flags.check { Some(DevTls::make(&flags, &environment, clock.now())?) } else { None };
+    let (mut config, warnings) = configuration(&flags, tls.as_ref(), &environment)?;
     let levels = Flags {
         log_level: flags.log_level.clone(),
         log_format: flags.log_format.clone(),
@@ -56,12 +62,11 @@ fn start(words: &[String]) -> Result<(), String> {
     }
     let memory = process::harden(config.disable_mlock);
     let _pid_file = config.pid_file.as_deref().map(process::PidFile::write).transpose()?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let log = Log::start(&config.log, Arc::clone(&clock), std::io::stderr()).map_err(|error| format!("log: {error}"))?;
     log.install();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("the runtime does not start: {error}"))?;
-    let ended = runtime.block_on(serve(&config, &flags, &environment, memory, clock, &log));
+    let ended = runtime.block_on(serve(&config, &flags, tls.as_ref(), &environment, memory, clock, &log));
     log.flush(LAST_LINES);
     ended
 }
@@ -70,6 +75,7 @@ fn start(words: &[String]) -> Result<(), String> {
 async fn serve(
     config: &ServerConfig,
     flags: &ServerFlags,
+    tls: Option<&DevTls>,
     environment: &Environment,
     memory: process::Memory,
     clock: Arc<dyn Clock>,
@@ -103,7 +109,7 @@ async fn serve(
     let background = Background { clock: Arc::clone(&clock), tasks: tasks.clone(), shutdown: shutdown.clone() };
     if config.dev {
         let url = url_of(config, &addresses);
-        dev::prepare(&core, flags, environment, &url, &background).await?;
+        dev::prepare(&core, flags, tls, environment, &url, &background).await?;
     }
     wait_for_signals(&server).await?;
     say("==> Vault shutdown triggered\n");
@@ -125,7 +131,11 @@ pub(crate) struct Background {
     shutdown: Shutdown,
 }
 
-fn configuration(flags: &ServerFlags, environment: &Environment) -> Result<(ServerConfig, Vec<Warning>), String> {
+fn configuration(
+    flags: &ServerFlags,
+    tls: Option<&DevTls>,
+    environment: &Environment,
+) -> Result<(ServerConfig, Vec<Warning>), String> {
     if flags.recovery {
         return Err("-recovery: recovery mode is not supported by this server".to_owned());
     }
@@ -140,10 +150,7 @@ fn configuration(flags: &ServerFlags, environment: &Environment) -> Result<(Serv
         || flags.dev_listen_address.is_some();
     let paths: Vec<PathBuf> = flags.config.iter().map(PathBuf::from).collect();
     let read = if is_dev {
-        if flags.dev_tls {
-            return Err("-dev-tls: give the dev server a listener with a certificate by -config instead".to_owned());
-        }
-        ServerConfig::dev(flags.dev_listen_address.as_deref(), None, &paths, environment)
+        ServerConfig::dev(flags.dev_listen_address.as_deref(), tls.map(DevTls::files), &paths, environment)
     } else {
         ServerConfig::load(&paths, environment)
     };

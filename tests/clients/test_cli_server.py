@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 
 import pytest
@@ -72,3 +73,38 @@ def test_no_command_prints_a_token_but_those_whose_result_it_is():
             if TOKEN.search(output) and not PRINTS_TOKENS.search(command):
                 found.append("%s: $ %s" % (os.path.basename(path), command))
     assert found == []
+
+
+def test_a_dev_server_with_tls_is_believed_by_whoever_has_its_authority(tmp_path):
+    folder = tmp_path / "tls"
+    folder.mkdir()
+    port = servers.free_port()
+    env = servers.clean_environment(str(tmp_path))
+    url = "https://127.0.0.1:%d" % port
+    flags = ["-dev-tls", "-dev-tls-cert-dir=%s" % folder, "-dev-tls-san=vault.test", "-dev-root-token-id=r", "-dev-no-store-token",
+             "-dev-listen-address=127.0.0.1:%d" % port]
+
+    def probe():
+        with socket.create_connection(("127.0.0.1", port), 5):
+            pass
+
+    process = servers.Process([servers.binary(), "server", *flags], env, probe, str(tmp_path / "log"))
+    try:
+        assert sorted(file.name for file in folder.iterdir()) == ["vault-ca.pem", "vault-cert.pem", "vault-key.pem"]
+        assert (folder / "vault-key.pem").stat().st_mode & 0o777 == 0o600
+        context = ssl.create_default_context(cafile=str(folder / "vault-ca.pem"))
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        for name in ("vault.test", "localhost", "127.0.0.1"):
+            with socket.create_connection(("127.0.0.1", port), 5) as raw, context.wrap_socket(raw, server_hostname=name) as tls:
+                assert tls.version() == "TLSv1.3"
+        with socket.create_connection(("127.0.0.1", port), 5) as raw, pytest.raises(ssl.SSLCertVerificationError):
+            context.wrap_socket(raw, server_hostname="other.test")
+        while "Root Token: r\n" not in (tmp_path / "log").read_text():
+            assert process.child.poll() is None
+        told = (tmp_path / "log").read_text()
+        assert "    $ export VAULT_ADDR='%s'\n    $ export VAULT_CACERT='%s'\n" % (url, folder / "vault-ca.pem") in told
+        done = subprocess.run([servers.binary(), "status", "-field=sealed"], env={
+            **env, "VAULT_ADDR": url, "VAULT_CACERT": str(folder / "vault-ca.pem")}, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stdout) == (0, "false"), done.stderr
+    finally:
+        process.stop()

@@ -4,6 +4,7 @@
 mod auth_aws;
 mod auth_token;
 mod cli;
+mod counted;
 mod edge;
 mod fuzz;
 mod identity;

@@ -3,6 +3,10 @@
 //! Who logs in with a counted secret id has the turn of its entry, makes all checks, and then there is one batch: the use
 //! alone when the address is refused, the use and the token together when all is well. So a crash neither burns a use without a
 //! token nor gives a token without a use.
+//!
+//! Nobody learns from a refusal which role ids there are. One that is unknown gets the answer of one that is known, and as many
+//! records are read of storage for both: those a role id, its role and a secret id take when none of them is at hand. What was
+//! not read by the time a login is refused is read then, so nobody who is let in waits for it.
 
 use std::future::{Ready, ready};
 use std::net::IpAddr;
@@ -51,12 +55,13 @@ impl AppRole {
         if role_id.is_empty() {
             return Err(ApiError::invalid(MISSING_ROLE_ID));
         }
-        let ready = self.role_by_id(role_id).await?.ok_or_else(refused)?;
-        let role = &ready.role;
-        let mut shown = None;
-        if role.bind_secret_id {
-            shown = Some(self.shown(&ready, input.secret_id.expose().trim()).await?);
+        let mut reads = 0;
+        let presented = self.presented(role_id, input.secret_id.expose().trim(), &mut reads).await;
+        if presented.is_err() {
+            self.even_out(reads).await?;
         }
+        let (ready, shown) = presented?;
+        let role = &ready.role;
         let secret_id = shown.as_ref().map(|shown| &shown.entry.secret_id);
         let mut metadata = secret_id.map(|secret_id| secret_id.metadata.clone()).unwrap_or_default();
         metadata.insert("role_name".to_owned(), role.name.clone());
@@ -85,13 +90,32 @@ impl AppRole {
         }
     }
 
-    /// The entry of a secret id; of a counted one as it is in its turn.
-    async fn shown(&self, role: &ReadyRole, secret: &str) -> Result<Shown, ApiError> {
-        if secret.is_empty() {
-            return Err(ApiError::invalid("missing secret_id"));
+    /// The role a role id belongs to, and the secret id that was shown if the role wants one. `reads` grows by the records read.
+    async fn presented(&self, role_id: &str, secret: &str, reads: &mut u8) -> Result<(Arc<ReadyRole>, Option<Shown>), ApiError> {
+        let found = self.role_by_id(role_id, reads).await?;
+        match found {
+            Some(ready) if !ready.role.bind_secret_id => Ok((ready, None)),
+            _ if secret.is_empty() => Err(ApiError::invalid("missing secret_id")),
+            Some(ready) => {
+                let shown = self.shown(&ready, secret, reads).await?;
+                Ok((ready, Some(shown)))
+            }
+            None => Err(refused()),
         }
+    }
+
+    /// Reads what a refused login has not: see the module.
+    async fn even_out(&self, reads: u8) -> Result<(), ApiError> {
+        for _ in reads..READS {
+            self.view.exists(NOWHERE).await?;
+        }
+        Ok(())
+    }
+
+    /// The entry of a secret id; of a counted one as it is in its turn.
+    async fn shown(&self, role: &ReadyRole, secret: &str, reads: &mut u8) -> Result<Shown, ApiError> {
         let key = role.entry_key(secret);
-        let entry = self.known_entry(&key).await?.ok_or_else(|| ApiError::bad_credentials(REFUSED))?;
+        let entry = self.known_entry(&key, reads).await?.ok_or_else(|| ApiError::bad_credentials(REFUSED))?;
         let shown = if entry.secret_id.num_uses == 0 {
             Shown { entry, turn: None }
         } else {
@@ -109,12 +133,13 @@ impl AppRole {
     }
 
     /// As [`Self::live_entry`]; kept at hand unless its uses are counted.
-    async fn known_entry(&self, key: &str) -> Result<Option<Arc<Entry>>, ApiError> {
+    async fn known_entry(&self, key: &str, reads: &mut u8) -> Result<Option<Arc<Entry>>, ApiError> {
         if let Some(Record::Entry(entry)) = self.known.get(key) {
             let is_live = !entry.secret_id.is_expired(self.deps.clock.precise());
             return Ok(is_live.then_some(entry));
         }
         let ticket = self.known.ticket(key);
+        *reads += 1;
         let Some(entry) = self.live_entry(key).await?.map(Arc::new) else { return Ok(None) };
         if entry.secret_id.num_uses == 0 {
             self.known.fill(key, ticket, Record::Entry(Arc::clone(&entry)));
@@ -195,6 +220,12 @@ fn refused() -> ApiError {
 }
 
 const REFUSED: &str = "invalid role or secret ID";
+
+/// Records a login reads that finds nothing at hand, up to where it may be refused for what it shows.
+const READS: u8 = 3;
+
+/// Where nothing lies.
+const NOWHERE: &str = "role_id/nobody";
 
 /// Under which name a token remembers its role.
 const ROLE_NAME: &str = "role_name";

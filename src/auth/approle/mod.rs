@@ -86,7 +86,7 @@ impl Plugin for AppRole {
         if role_id.is_empty() {
             return Ok(None);
         }
-        Ok(self.role_by_id(role_id).await?.map(|ready| ready.role.name.clone()))
+        Ok(self.role_by_id(role_id, &mut 0).await?.map(|ready| ready.role.name.clone()))
     }
 
     async fn renew_token(self: Arc<Self>, _: Ctx, token: Arc<TokenInfo>) -> Result<TokenRenewal, ApiError> {

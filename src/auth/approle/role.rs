@@ -123,13 +123,14 @@ impl AppRole {
         Ok(self.view.read_versioned(&role_key(name)).await?)
     }
 
-    /// The role a role id belongs to, for a login.
-    pub(super) async fn role_by_id(&self, role_id: &str) -> Result<Option<Arc<ReadyRole>>, ApiError> {
+    /// The role a role id belongs to, for a login. `reads` grows by the records read.
+    pub(super) async fn role_by_id(&self, role_id: &str, reads: &mut u8) -> Result<Option<Arc<ReadyRole>>, ApiError> {
         let index = self.role_id_key(role_id);
         let key = if let Some(Record::Named(key)) = self.known.get(&index) {
             key
         } else {
             let ticket = self.known.ticket(&index);
+            *reads += 1;
             let Some(found) = self.view.read::<Named>(&index).await? else { return Ok(None) };
             let key = Arc::from(role_key(&found.name));
             self.known.fill(&index, ticket, Record::Named(Arc::clone(&key)));
@@ -139,6 +140,7 @@ impl AppRole {
             return Ok(Some(role));
         }
         let ticket = self.known.ticket(&key);
+        *reads += 1;
         let Some(role) = self.view.read::<Role>(&key).await? else { return Ok(None) };
         let role = Arc::new(ReadyRole { entries: Self::entries_of(&role), key: role.key(), role });
         self.known.fill(&key, ticket, Record::Role(Arc::clone(&role)));

@@ -1,4 +1,7 @@
 //! Logins and what renewals of their tokens get (spec `userpass.md`, "Login").
+//!
+//! Nobody learns from a refusal which users there are: for a name that is unknown, as for one that is known, one record is read,
+//! one password compared, and the answer is the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -109,7 +109,8 @@ impl Active {
                     txn.expect_at(&active.mounts.entries, id.as_str(), version);
                     txn.delete(&active.mounts.entries, id.as_str());
                     txn.put(&active.mounts.gone, id.as_str(), &entry)?;
-                    active.commit_mounts(txn).await?;
+                    active.quotas.leave(&mut txn, entry.path.as_str()).await?;
+                    active.commit_with_rules(txn).await?;
                     active.hide(&id);
                     tracing::info!(mount.path = %entry.path, mount.kind = entry.kind, "`{}` is unmounted", entry.path);
                     wipe::behind(&active, &Arc::new(entry));

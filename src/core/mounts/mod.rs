@@ -184,6 +184,15 @@ impl Active {
         work.await.unwrap_or_else(|_| Err(ApiError::internal("a change of mounts panicked")))
     }
 
+    /// As [`Self::commit_mounts`]; the rules of quotas that were changed along hold before anybody gets to the mount.
+    async fn commit_with_rules(self: &Arc<Self>, txn: crate::barrier::Txn) -> Result<(), ApiError> {
+        let committed = self.commit_mounts(txn).await;
+        if let Err(error) = self.quotas.publish().await {
+            tracing::error!(error = %error, "the rules of quotas cannot be read; what they were holds until one of them is written");
+        }
+        committed
+    }
+
     /// Commits a change of mounts. What an error leaves open is read again.
     async fn commit_mounts(self: &Arc<Self>, txn: crate::barrier::Txn) -> Result<(), ApiError> {
         let Err(error) = txn.commit().await else { return Ok(()) };

@@ -110,16 +110,17 @@ impl Active {
 
     /// A mount nothing hangs on any more takes its new path.
     pub(super) async fn arrive(self: &Arc<Self>, moving: MountEntry, version: Version, to: MountPath) -> Result<(), ApiError> {
-        let id = moving.id.clone();
+        let (id, from) = (moving.id.clone(), moving.path.clone());
         let entry = MountEntry { path: to, state: MountState::Ready, ..moving };
         let mut txn = self.barrier.txn();
+        self.quotas.follow(&mut txn, from.as_str(), entry.path.as_str()).await?;
         txn.expect_at(&self.mounts.entries, id.as_str(), version);
         txn.put(&self.mounts.entries, id.as_str(), &entry)?;
         if let Some(migration) = self.migration_of(&id).await? {
             tracing::info!(mount.id = %id, "`{}` has moved to `{}`", migration.source, migration.target);
             txn.put(&self.mounts.migrations, &migration.id, &migration.clone().with(MigrationStatus::Success))?;
         }
-        self.commit_mounts(txn).await?;
+        self.commit_with_rules(txn).await?;
         let routes = self.routes.load();
         if let Some(mount) = routes.by_id(&id) {
             let opened = mount.opened(Arc::new(entry), Arc::clone(&mount.plugin));

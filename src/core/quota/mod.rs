@@ -8,9 +8,11 @@
 //! core/quota/recount/<id>        what is still to be counted again
 //! ```
 //!
-//! One change at a time, with `Active::admin` held: stored first, then published as a whole.
+//! One change at a time, with `Active::admin` held: stored first, then published as a whole. The rules that lie in a mount go
+//! with it: to its new path when it moves, and for good when it is unmounted.
 
 mod admit;
+mod follow;
 mod rate;
 mod recount;
 mod rule;

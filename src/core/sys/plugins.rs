@@ -110,6 +110,11 @@ async fn reload(sys: Arc<Sys>, cx: Ctx, input: Reload) -> Result<Reply, ApiError
         return Err(ApiError::invalid("either plugin or mounts must be provided, and not both"));
     }
     let active = sys.active()?;
+    if !plugin.is_empty()
+        && ![Class::Auth, Class::Secret].iter().any(|class| active.registry.kinds(*class).contains(&plugin.as_str()))
+    {
+        return Err(ApiError::invalid(format!("plugin not found in the catalog: {plugin}")));
+    }
     let paths = mounts.iter().map(|path| MountPath::parse(path)).collect::<Result<Vec<_>, _>>()?;
     let routes = active.routes.load_full();
     if let Some(missing) = paths.iter().find(|path| routes.at(path.as_str()).is_none()) {

@@ -25,6 +25,8 @@ pub(super) struct TuneInput {
     default_lease_ttl: Option<Text>,
     /// How long at most.
     max_lease_ttl: Option<Text>,
+    /// Kept and shown.
+    force_no_cache: Option<Flag>,
     /// For people.
     description: Option<Text>,
     /// Keys of requests whose values the audit log shows.
@@ -137,6 +139,9 @@ impl TuneInput {
             entry.description = description;
         }
         let config = &mut entry.config;
+        if let Some(flag) = self.force_no_cache {
+            config.force_no_cache = *flag;
+        }
         let lists = [
             (&mut config.audit_non_hmac_request_keys, self.audit_non_hmac_request_keys),
             (&mut config.audit_non_hmac_response_keys, self.audit_non_hmac_response_keys),

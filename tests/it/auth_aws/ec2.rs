@@ -23,7 +23,7 @@ use super::world::START;
 
 #[expect(dead_code, reason = "it is made for the tests beside it, which need more of it")]
 #[path = "../../../src/auth/aws/ec2/notary.rs"]
-pub(super) mod notary;
+pub(crate) mod notary;
 
 use notary::{Notary, document};
 

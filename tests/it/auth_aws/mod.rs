@@ -1,7 +1,7 @@
 //! The AWS auth method through the router, against the stand-in for AWS: honest logins, hostile ones, and what is told of them.
 
 mod doctor;
-mod ec2;
+pub(crate) mod ec2;
 mod hostile;
 mod logins;
 mod roles;

@@ -1,9 +1,7 @@
 //! `identity/` behind the whole way of a request: who logs in, what he and his groups may do, and what is said of him.
 
-mod counted;
 mod entities;
 mod groups;
-mod guessing;
 mod hot;
 mod logins;
 mod merge;

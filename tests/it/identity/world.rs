@@ -16,7 +16,7 @@ use leasehold::storage::memory::MemoryStorage;
 use leasehold::{auth, engine};
 use serde_json::{Map, Value, json};
 
-use super::counted::Counted;
+use crate::counted::Counted;
 
 const START: Timestamp = Timestamp::from_seconds(1_800_000_000);
 const LIMIT: Ttl = Ttl::hours(10_000);

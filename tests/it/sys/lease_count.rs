@@ -153,3 +153,24 @@ async fn a_lower_limit_revokes_nothing_and_rules_are_refused_as_those_of_rates()
     world.get("sys/quotas/lease-count/tokens").await.is(404);
     world.token().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_rule_follows_its_mount_and_goes_with_it() {
+    let world = World::start().await;
+    world.post("sys/auth/approle", json!({ "type": "approle" })).await.is(204);
+    world.post("auth/approle/role/web", json!({ "bind_secret_id": false, "token_bound_cidrs": "0.0.0.0/0" })).await.is(204);
+    let id = world.get("auth/approle/role/web/role-id").await.data()["role_id"].clone();
+    world.limit("logins", "auth/approle", 1).await;
+    let login = async |world: &World| world.send("POST", "auth/moved/login", "", json!({ "role_id": id }), &[]).await.status;
+    world.send("POST", "auth/approle/login", "", json!({ "role_id": id }), &[]).await.is(200);
+    world.post("sys/remount", json!({ "from": "auth/approle", "to": "auth/moved" })).await.is(200);
+    assert_eq!(world.get("sys/quotas/lease-count/logins").await.data()["path"], "auth/moved/");
+    // What was lent under the old path has ended.
+    world.counts("logins", 0).await;
+    assert_eq!((login(&world).await, login(&world).await), (200, 429));
+    let world = world.crashed().await;
+    assert_eq!((world.counter("logins").await, login(&world).await), (1, 429));
+    world.ask("DELETE", "sys/auth/moved", Value::Null).await.is(204);
+    world.get("sys/quotas/lease-count/logins").await.is(404);
+    assert!(world.storage.inner.keys("core/quota/count/").is_empty());
+}

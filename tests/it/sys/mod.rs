@@ -2,6 +2,8 @@
 
 mod browser;
 mod coverage;
+mod failed_logins;
+mod guessing;
 mod lease_count;
 mod rate_limit;
 mod watching;
@@ -21,11 +23,13 @@ use leasehold::storage::memory::MemoryStorage;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
+use crate::counted::Counted;
+
 /// An unsealed server.
 struct World {
     router: axum::Router,
     clock: Arc<ManualClock>,
-    storage: Arc<MemoryStorage>,
+    storage: Counted,
     limits: Arc<ListenerLimits>,
     root: String,
     key: String,
@@ -46,7 +50,7 @@ impl World {
 
     async fn with(settings: Settings, limits: ListenerLimits) -> Self {
         let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(1_700_000_000)));
-        let storage = Arc::new(MemoryStorage::new());
+        let storage = Counted::new(MemoryStorage::new());
         let router = router(&storage, &clock, settings);
         let mut world = Self { router, clock, storage, limits: Arc::new(limits), root: String::new(), key: String::new() };
         let made = world.ask("POST", "sys/init", json!({ "secret_shares": 1, "secret_threshold": 1 })).await.json();
@@ -62,7 +66,7 @@ impl World {
         let world = Self {
             router,
             clock: Arc::clone(&self.clock),
-            storage: Arc::clone(&self.storage),
+            storage: self.storage.clone(),
             limits: Arc::clone(&self.limits),
             root: self.root.clone(),
             key: self.key.clone(),
@@ -111,11 +115,11 @@ impl World {
     }
 }
 
-fn router(storage: &Arc<MemoryStorage>, clock: &Arc<ManualClock>, settings: Settings) -> axum::Router {
+fn router(storage: &Counted, clock: &Arc<ManualClock>, settings: Settings) -> axum::Router {
     let mut registry = Registry::new();
     leasehold::engine::builtin(&mut registry);
     leasehold::auth::builtin(&mut registry);
-    let core = Core::new(Arc::clone(storage) as _, settings, registry, Arc::clone(clock) as _);
+    let core = Core::new(Arc::new(storage.clone()), settings, registry, Arc::clone(clock) as _);
     Server::new(core, Vec::new()).router()
 }
 

@@ -130,3 +130,51 @@ async fn rules_are_kept_and_refused_as_the_api_says() {
     again.ask("DELETE", path, Value::Null).await.is(204);
     again.get(path).await.is(404);
 }
+
+#[tokio::test]
+async fn rules_follow_their_mount_when_it_moves() {
+    let world = world().await;
+    for (name, path, rate) in [("mount", "kv", 2), ("glob", "kv/many/*", 1), ("one", "kv/x", 3)] {
+        let rule = json!({ "rate": rate, "path": path, "interval": "1h" });
+        world.post(&format!("sys/quotas/rate-limit/{name}"), rule).await.is(204);
+    }
+    world.post("sys/remount", json!({ "from": "kv", "to": "team/kv" })).await.is(200);
+    world.post("sys/mounts/kv", json!({ "type": "kv" })).await.is(204);
+    let path = async |world: &World, name: &str| {
+        world.get(&format!("sys/quotas/rate-limit/{name}")).await.data()["path"].as_str().unwrap().to_owned()
+    };
+    for world in [&world, &world.crashed().await] {
+        assert_eq!(path(world, "mount").await, "team/kv/");
+        assert_eq!(path(world, "glob").await, "team/kv/many/*");
+        assert_eq!(path(world, "one").await, "team/kv/x");
+        for (path, passes) in [("team/kv/a", 2), ("team/kv/many/a", 1), ("team/kv/x", 3)] {
+            for _ in 0..passes {
+                world.get(path).await.is(404);
+            }
+            world.get(path).await.is(429);
+        }
+        for _ in 0..4 {
+            world.get("kv/x").await.is(404);
+        }
+    }
+}
+
+#[tokio::test]
+async fn rules_go_with_their_mount_when_it_is_unmounted() {
+    let world = world().await;
+    let rule = json!({ "rate": 1, "path": "kv", "interval": "1h" });
+    world.post("sys/quotas/rate-limit/kv", rule.clone()).await.is(204);
+    world.post("sys/quotas/rate-limit/all", json!({ "rate": 1000 })).await.is(204);
+    world.ask("DELETE", "sys/mounts/kv", Value::Null).await.is(204);
+    world.get("sys/quotas/rate-limit/kv").await.is(404);
+    world.post("sys/mounts/kv", json!({ "type": "kv" })).await.is(204);
+    for _ in 0..3 {
+        world.get("kv/a").await.is(404);
+    }
+    // Nothing is left that a new rule would be alike.
+    world.post("sys/quotas/rate-limit/other", rule).await.is(204);
+    assert_eq!(
+        world.crashed().await.ask("LIST", "sys/quotas/rate-limit", Value::Null).await.data()["keys"],
+        json!(["all", "other"])
+    );
+}

@@ -9,18 +9,18 @@ use leasehold::storage::{Batch, CommitHook, Page, Storage, StorageError, Stored}
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub(super) struct Counted {
-    pub(super) inner: MemoryStorage,
+pub(crate) struct Counted {
+    pub(crate) inner: MemoryStorage,
     reads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Counted {
-    pub(super) fn new(inner: MemoryStorage) -> Self {
+    pub(crate) fn new(inner: MemoryStorage) -> Self {
         Self { inner, reads: Arc::default() }
     }
 
     /// What was read since the last call.
-    pub(super) fn reads(&self) -> Vec<String> {
+    pub(crate) fn reads(&self) -> Vec<String> {
         std::mem::take(&mut *self.reads.lock().unwrap())
     }
 
