@@ -152,7 +152,7 @@ impl Broker {
     /// [`AuditError::TooLong`].
     pub fn start(&self, record: &Record<'_>) -> Result<Writing, AuditError> {
         let devices = self.devices.load();
-        let appending = devices.iter().map(|device| Ok(device.append(record)?));
+        let appending = devices.iter().map(|device| device.append(record));
         let appending = appending.collect::<Result<Vec<_>, AuditError>>()?;
         Ok(Writing { outcome: appending.is_empty().then_some(Ok(())), is_alone: appending.len() == 1, appending })
     }
