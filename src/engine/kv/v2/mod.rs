@@ -3,7 +3,8 @@
 //! ```text
 //! v2/config                        what holds for all keys of the mount
 //! v2/meta/<path>                   what is known of a key: its settings and the list of its versions
-//! v2/data/<id>/<version, hex>      the object of a version; the id is made with the key
+//! v2/data/<id>/<version, hex>      the object of a version; the id is made with the key,
+//!                                  so that keys made together have neighbouring ids
 //! v1/<path>                        what version 1 left, until it is taken over
 //! ```
 //!
