@@ -83,7 +83,7 @@ after the other:
     APP_TOKEN=$(vault write -field=token auth/approle/login role_id=\"$ROLE_ID\" secret_id=\"$SECRET_ID\")
     VAULT_TOKEN=$APP_TOKEN vault read aws/creds/deploy
     LEASE_ID=$(vault list -format=json sys/leases/lookup/aws/creds/deploy | tr -d '[]\" \\n')
-    vault lease renew \"aws/creds/deploy/$LEASE_ID\" 3600
+    vault lease renew -increment=1h \"aws/creds/deploy/$LEASE_ID\"
     vault lease revoke -sync \"aws/creds/deploy/$LEASE_ID\"
     vault list sys/leases/lookup/aws/creds/deploy    # nothing left: the user is gone at AWS, too
 
