@@ -40,19 +40,10 @@ pub(super) struct Facts<'a> {
 
 impl Facts<'_> {
     /// The line of a request that may run.
-    pub(super) async fn request(&self, before: Option<&Identified>) -> Result<(), ApiError> {
+    pub(super) fn request(&self, before: Option<&Identified>) -> Result<Writing, ApiError> {
         let granting = self.granting();
         let auth = self.auth(before, Some(PolicyResults { allowed: true, granting: &granting }));
-        self.write(&auth, before, self.has_accessor, None, "").await
-    }
-
-    /// The line of a request that may run and changes nothing: it is handed over, and waited for with that of its reply.
-    pub(super) fn hand_over(&self, before: Option<&Identified>) -> Result<Writing, ApiError> {
-        let granting = self.granting();
-        let auth = self.auth(before, Some(PolicyResults { allowed: true, granting: &granting }));
-        let mut line = self.line(&auth, before, self.has_accessor, None, "")?;
-        line.hand_over();
-        Ok(line)
+        self.line(&auth, before, self.has_accessor, None, "")
     }
 
     /// Both lines of a request that may not.
@@ -63,10 +54,10 @@ impl Facts<'_> {
         let results = was_asked.then_some(PolicyResults { allowed: false, granting: &[] });
         let auth = self.auth(before, results);
         let text = error.shown(false);
-        self.write(&auth, before, self.has_accessor, None, &text).await?;
+        self.line(&auth, before, self.has_accessor, None, &text)?.await.map_err(ApiError::internal)?;
         let response = ResponseFacts { data: Reply::Error(&text), ..ResponseFacts::default() };
         let whole = if error.is_listed { text.clone() } else { listed(&error.text) };
-        self.write(&auth, before, self.has_accessor, Some(&response), &whole).await
+        self.line(&auth, before, self.has_accessor, Some(&response), &whole)?.await.map_err(ApiError::internal)
     }
 
     /// The only line of a request whose wrapping token is none.
@@ -147,17 +138,6 @@ impl Facts<'_> {
             }
             _ => self.line(auth, before, true, Some(&response), ""),
         }
-    }
-
-    async fn write(
-        &self,
-        auth: &AuthFacts<'_>,
-        before: Option<&Identified>,
-        has_accessor: bool,
-        response: Option<&ResponseFacts<'_>>,
-        error: &str,
-    ) -> Result<(), ApiError> {
-        self.line(auth, before, has_accessor, response, error)?.await.map_err(ApiError::internal)
     }
 
     fn line(

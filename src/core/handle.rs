@@ -283,10 +283,12 @@ impl Authorized {
         let mut line = None;
         if self.routed.active.audit.is_enabled() {
             let facts = self.facts(&self.routed.data, is_write(self.routed.asked.operation));
+            let mut first = facts.request(self.before.as_ref())?;
             if self.routed.is_plain_read() && !self.routed.flags.is_login {
-                line = Some(facts.hand_over(self.before.as_ref())?);
+                first.hand_over();
+                line = Some(first);
             } else {
-                Box::pin(facts.request(self.before.as_ref())).await?;
+                first.await.map_err(ApiError::internal)?;
             }
         }
         Ok(Audited { authorized: self, line })

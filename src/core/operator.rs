@@ -339,7 +339,10 @@ impl Active {
         let verdict = identified.caller.acl.as_ref().map(|acl| acl.check(&ask));
         let verdict = verdict.filter(|verdict| verdict.allowed);
         let outcome = if let Some(verdict) = &verdict {
-            facts(Some(verdict)).request(Some(&identified)).await
+            match facts(Some(verdict)).request(Some(&identified)) {
+                Ok(line) => line.await.map_err(ApiError::internal),
+                Err(error) => Err(error),
+            }
         } else {
             let error = ApiError::new(ErrorKind::Denied, "permission denied");
             let written = facts(None).denied(Some(&identified), true, &error).await;

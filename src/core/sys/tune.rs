@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::base::time::Ttl;
 use crate::base::{MountId, MountPath};
 use crate::core::mounts::Changed;
-use crate::mount::field::{CommaList, Flag, Int, Object, Pairs, Text};
+use crate::mount::field::{CommaList, Flag, Int, Object, Pairs, Text, keep};
 use crate::mount::{ApiError, Class, Ctx, MountConfig, MountEntry, Named, Reply, UserLockout};
 
 use super::mount_input::{auth_path, check_options, check_version, text, token_type, visibility};
@@ -135,13 +135,9 @@ impl TuneInput {
         if let Some(Pairs(options)) = self.options.filter(|options| !options.is_empty()) {
             change_options(entry, options)?;
         }
-        if let Some(Text(description)) = self.description {
-            entry.description = description;
-        }
+        keep(&mut entry.description, self.description.map(|Text(description)| description));
         let config = &mut entry.config;
-        if let Some(flag) = self.force_no_cache {
-            config.force_no_cache = *flag;
-        }
+        keep(&mut config.force_no_cache, self.force_no_cache.map(|flag| *flag));
         let lists = [
             (&mut config.audit_non_hmac_request_keys, self.audit_non_hmac_request_keys),
             (&mut config.audit_non_hmac_response_keys, self.audit_non_hmac_response_keys),
