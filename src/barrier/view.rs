@@ -191,8 +191,10 @@ impl Txn {
 
     /// Puts a record.
     pub fn put<T: Serialize + ?Sized>(&mut self, view: &View, key: &str, record: &T) -> Result<&mut Self, BarrierError> {
-        let plain = serde_json::to_vec(record).map(zeroize::Zeroizing::new);
-        let plain = plain.map_err(|error| BarrierError::Decode(view.key(key), error.to_string()))?;
+        // Growing would leave what was written so far behind in memory.
+        let mut plain = zeroize::Zeroizing::new(Vec::with_capacity(TYPICAL));
+        let written = serde_json::to_writer(&mut *plain, record);
+        written.map_err(|error| BarrierError::Decode(view.key(key), error.to_string()))?;
         self.put_bytes(view, key, &plain)
     }
 
@@ -272,6 +274,9 @@ impl Txn {
 fn decode_reason(error: &serde_json::Error) -> String {
     format!("{:?} at line {} column {}", error.classify(), error.line(), error.column())
 }
+
+/// Bytes that hold most records.
+const TYPICAL: usize = 512;
 
 /// Names or records read at once by functions that read all.
 const PAGE: usize = 1024;

@@ -76,12 +76,15 @@ impl Active {
     /// Answers a request within `limit`.
     pub(super) async fn handle(self: &Arc<Self>, request: Request, limit: Ttl) -> Outcome {
         let routed = Routed::new(self, request);
-        if routed.is_plain_read() {
+        let is_plain_read = routed.is_plain_read();
+        // The one large future of a request; whatever is around it stays small enough to be moved.
+        let work = Box::pin(routed.answer(limit));
+        if is_plain_read {
             // Goes with the connection.
-            return routed.answer(limit).await;
+            return work.await;
         }
         // The client may leave; the work goes on.
-        let task = self.tasks.spawn(routed.answer(limit));
+        let task = self.tasks.spawn(work);
         task.await.unwrap_or_else(|_| Err(ApiError::internal("the server stopped before the request ended").into()))
     }
 }
@@ -115,7 +118,7 @@ impl Routed {
         let began = active.clock.elapsed();
         let _flight = active.seen.flights.enter(&asked, began);
         // A panic would take the connection along, with HTTP/2 all its streams.
-        let work = AssertUnwindSafe(self.run()).catch_unwind();
+        let work = std::pin::pin!(AssertUnwindSafe(self.run()).catch_unwind());
         let outcome = match timeout(&*active.clock, limit.to_duration(), work).await {
             Some(Ok(outcome)) => outcome,
             Some(Err(_)) => Err(ApiError::internal("the request panicked")),

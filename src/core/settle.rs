@@ -70,14 +70,17 @@ enum Draft {
 impl Scene<'_> {
     pub(super) async fn settle(&self, reply: Reply) -> Result<Settled, ApiError> {
         let Reply { body, warnings, wrap_ttl, is_accepted, is_missing, lists_no_warnings } = reply;
-        let mut envelope = Envelope { request_id: Some(self.asked.id.clone()), is_top: self.is_top, ..Envelope::default() };
-        (envelope.warnings, envelope.lists_no_warnings) = (warnings, lists_no_warnings);
-        let mut is_kept = false;
-        let draft = match body {
+        let body = match body {
             Body::Empty => return Ok(Settled::nothing(is_accepted)),
             Body::Raw(raw) => return Ok(Settled::raw(raw, is_accepted, is_missing)),
             Body::Flow(flow) => return Ok(Settled { body: SettledBody::Flow(flow), ..Settled::nothing(is_accepted) }),
-            Body::Null => Draft::Ready,
+            body => body,
+        };
+        let mut envelope = Box::new(Envelope { request_id: Some(self.asked.id.clone()), is_top: self.is_top, ..Envelope::default() });
+        (envelope.warnings, envelope.lists_no_warnings) = (warnings, lists_no_warnings);
+        let mut is_kept = false;
+        let draft = match body {
+            Body::Empty | Body::Raw(_) | Body::Flow(_) | Body::Null => Draft::Ready,
             Body::Data(data) => {
                 envelope.data = Data::Object(data);
                 Draft::Ready
@@ -99,15 +102,13 @@ impl Scene<'_> {
                 Draft::Ready
             }
             Body::Token(reply) => {
-                let identity_policies = self.active.identity_policies(&reply.info).await?;
+                let identity_policies = Box::pin(self.active.identity_policies(&reply.info)).await?;
                 envelope.auth = Some(grant::shown(&reply.info, identity_policies, reply.token, reply.ttl));
                 Draft::Ready
             }
             Body::Wrapped(info) => {
-                return Ok(Settled {
-                    is_accepted,
-                    ..Settled::envelope(Envelope { wrap_info: Some(*info), ..Envelope::default() })
-                });
+                *envelope = Envelope { wrap_info: Some(*info), ..Envelope::default() };
+                return Ok(Settled { is_accepted, ..Settled::envelope(envelope) });
             }
             Body::Leased(issued, data) => {
                 envelope.data = Data::Object(data);
@@ -128,7 +129,7 @@ impl Scene<'_> {
     }
 
     /// Tries until the batch is durable; a conflict that says something ends it.
-    async fn commit(&self, mut draft: Draft, mut envelope: Envelope, wrap: Option<Ttl>) -> Result<Settled, ApiError> {
+    async fn commit(&self, mut draft: Draft, mut envelope: Box<Envelope>, wrap: Option<Ttl>) -> Result<Settled, ApiError> {
         let said = envelope.warnings.clone();
         for _ in 0..TRIES {
             let mut txn = self.active.barrier.txn();
@@ -165,11 +166,10 @@ impl Scene<'_> {
                         activation.settled();
                     }
                     drop(held);
-                    let outer = match wrapped {
-                        Some(info) => Envelope { wrap_info: Some(info), ..Envelope::default() },
-                        None => envelope,
-                    };
-                    settled.body = SettledBody::Envelope(Box::new(outer));
+                    if let Some(info) = wrapped {
+                        *envelope = Envelope { wrap_info: Some(info), ..Envelope::default() };
+                    }
+                    settled.body = SettledBody::Envelope(envelope);
                     return Ok(settled);
                 }
                 Err(error) if error.is_conflict() => {
@@ -243,8 +243,8 @@ impl Settled {
         Self { body: SettledBody::Raw(raw), is_missing, ..Self::nothing(is_accepted) }
     }
 
-    fn envelope(envelope: Envelope) -> Self {
-        Self { body: SettledBody::Envelope(Box::new(envelope)), ..Self::nothing(false) }
+    fn envelope(envelope: Box<Envelope>) -> Self {
+        Self { body: SettledBody::Envelope(envelope), ..Self::nothing(false) }
     }
 
     /// Nobody was told: ends what was made.

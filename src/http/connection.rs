@@ -65,7 +65,8 @@ pub(super) async fn serve<S: HttpService>(stream: WireStream, app: S, info: Arc<
 
 fn http(tasks: &Tasks) -> Builder<OnTasks> {
     let mut builder = Builder::new(OnTasks(tasks.clone()));
-    builder.http1().max_buf_size(HEAD_BYTES).max_headers(HEADERS).header_read_timeout(None);
+    // No `max_headers`: hyper's own bound, 100, keeps the list of a request's headers off the heap.
+    builder.http1().max_buf_size(HEAD_BYTES).header_read_timeout(None);
     builder.http2().max_header_list_size(HEAD_BYTES_HTTP2).max_concurrent_streams(STREAMS);
     builder
 }
@@ -113,9 +114,6 @@ const HEAD_BYTES: usize = 64 * 1024;
 
 /// [`HEAD_BYTES`] as HTTP/2 counts them.
 const HEAD_BYTES_HTTP2: u32 = 64 * 1024;
-
-/// Headers of one request: proxies add a few dozen at most.
-const HEADERS: usize = 128;
 
 /// Requests at the same time on one HTTP/2 connection, what Go's server allows.
 const STREAMS: u32 = 250;

@@ -161,8 +161,7 @@ impl Server {
                 return Ok((wire::refused(refusal), headers));
             }
         }
-        // The one large future of a request; what is around it stays small enough to be moved.
-        let outcome = Box::pin(self.0.core.handle(request, bounds.limits.max_request_duration)).await;
+        let outcome = self.0.core.handle(request, bounds.limits.max_request_duration).await;
         Ok((wire::outcome(outcome), headers))
     }
 

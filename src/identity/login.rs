@@ -1,13 +1,14 @@
 //! What a login does to entities: it finds who logs in, or makes him, notes what his mount says of him, and brings him into the
 //! external groups of that mount (spec `identity.md` §2).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::barrier::Txn;
 
 use super::check::check_name;
-use super::record::{Entity, Group, GroupKind};
+use super::record::{Entity, EntityAlias, Group, GroupKind};
 use super::{AliasMount, IdentityError, IdentityStore, Principal, alias_key, entity_key, group_alias_key, group_key, member_key};
 
 /// A login's alias.
@@ -43,8 +44,8 @@ impl IdentityStore {
             return Err(IdentityError::NamelessLogin);
         }
         check_name("alias name", login.name)?;
-        let found = match self.index(&alias_key(&login.mount.id, login.name)).await? {
-            Some((id, _)) => self.load(&id).await?,
+        let found = match self.alias_owner(&alias_key(&login.mount.id, login.name)).await? {
+            Some(id) => self.load(&id).await?,
             None => None,
         };
         match found.filter(|known| known.entity.aliases.iter().any(|alias| alias.is(&login.mount.id, login.name))) {
@@ -54,20 +55,20 @@ impl IdentityStore {
     }
 
     async fn refresh(&self, login: Login<'_>, known: Arc<Principal>, txn: &mut Txn) -> Result<Known, IdentityError> {
-        let mut entity = Entity::clone(&known.entity);
-        if entity.disabled {
+        if known.entity.disabled {
             // Refused by who asks: nothing of him changes.
             return Ok(Known { principal: known, is_new: false });
         }
-        let alias = entity.aliases.iter_mut().find(|alias| alias.is(&login.mount.id, login.name));
-        if let Some(alias) = alias.filter(|alias| alias.metadata != *login.metadata) {
+        let mut entity = Cow::Borrowed(&*known.entity);
+        let is_old = |alias: &EntityAlias| alias.is(&login.mount.id, login.name) && alias.metadata != *login.metadata;
+        if let Some(place) = entity.aliases.iter().position(is_old)
+            && let Some(alias) = entity.to_mut().aliases.get_mut(place)
+        {
             alias.metadata.clone_from(login.metadata);
             alias.updated = self.clock.precise();
         }
         self.regroup(login, &known.direct, &mut entity, txn).await?;
-        if entity == *known.entity {
-            return Ok(Known { principal: known, is_new: false });
-        }
+        let Cow::Owned(mut entity) = entity else { return Ok(Known { principal: known, is_new: false }) };
         entity.updated = self.clock.precise();
         self.put_entity(&entity, txn)?;
         Ok(Known { principal: Arc::new(self.principal(Arc::new(entity)).await?), is_new: false })
@@ -81,9 +82,10 @@ impl IdentityStore {
         self.lead_alias(&alias, &entity.id, txn).await?;
         self.name_entity(&mut entity, txn).await?;
         entity.aliases.push(alias);
+        let mut entity = Cow::Owned(entity);
         self.regroup(login, &[], &mut entity, txn).await?;
-        txn.put(&self.view, &entity_key(&entity.id), &entity)?;
-        Ok(Known { principal: Arc::new(self.principal(Arc::new(entity)).await?), is_new: true })
+        txn.put(&self.view, &entity_key(&entity.id), &*entity)?;
+        Ok(Known { principal: Arc::new(self.principal(Arc::new(entity.into_owned())).await?), is_new: true })
     }
 
     /// Brings an entity into the external groups its mount names, and out of the others of that mount. Groups of other mounts
@@ -92,7 +94,7 @@ impl IdentityStore {
         &self,
         login: Login<'_>,
         direct: &[Arc<Group>],
-        entity: &mut Entity,
+        entity: &mut Cow<'_, Entity>,
         txn: &mut Txn,
     ) -> Result<(), IdentityError> {
         let Some(names) = login.groups else { return Ok(()) };
@@ -109,14 +111,14 @@ impl IdentityStore {
             }
         }
         for left in direct.iter().filter(|group| of_mount(group) && !wanted.iter().any(|other| other.id == group.id)) {
-            entity.groups.retain(|id| *id != left.id);
+            entity.to_mut().groups.retain(|id| *id != left.id);
             txn.delete(&self.view, &member_key(&left.id, &entity.id));
         }
         for joined in &wanted {
             if !entity.groups.contains(&joined.id) {
                 // It may be going.
                 self.expect(txn, &group_key(&joined.id), joined.version);
-                entity.groups.push(joined.id.clone());
+                entity.to_mut().groups.push(joined.id.clone());
                 txn.put(&self.view, &member_key(&joined.id, &entity.id), &())?;
             }
         }

@@ -68,6 +68,8 @@ pub struct IdentityStore {
 /// What is at hand, kept true by the writer of storage.
 struct Told {
     principals: Guarded<Arc<Principal>>,
+    /// Whose the aliases are that were logged in with, by their keys.
+    aliases: Guarded<Arc<str>>,
     /// Ids of merged entities.
     merged: Guarded<Arc<str>>,
     /// Groups, missing ones among them.
@@ -102,6 +104,7 @@ impl IdentityStore {
         let view = barrier.view(ROOT);
         let told = Arc::new(Told {
             principals: Guarded::new(PRINCIPALS),
+            aliases: Guarded::new(PRINCIPALS),
             merged: Guarded::new(MERGED_KNOWN),
             groups: Guarded::new(GROUPS_KNOWN),
             generation: AtomicU64::new(0),
@@ -124,6 +127,10 @@ impl IdentityStore {
 impl Told {
     fn entity_changed(&self, id: &str) {
         self.principals.changed(id);
+    }
+
+    fn alias_changed(&self, rest: &str) {
+        self.aliases.changed(&[ALIASES, rest].concat());
     }
 
     fn merged_changed(&self, id: &str) {
@@ -213,10 +220,14 @@ const TREE: &str = "group-tree";
 type Telling = fn(&Told, &str);
 
 /// Whom a change of what is told.
-const TELLING: [(&str, Telling); 3] =
-    [(ENTITIES, Told::entity_changed), (MERGED, Told::merged_changed), (GROUPS, Told::group_changed)];
+const TELLING: [(&str, Telling); 4] = [
+    (ENTITIES, Told::entity_changed),
+    (ALIASES, Told::alias_changed),
+    (MERGED, Told::merged_changed),
+    (GROUPS, Told::group_changed),
+];
 
-/// Entities at hand, about a kilobyte each: as many as there are tokens at hand.
+/// Entities at hand, about a kilobyte each, and aliases, about two hundred bytes: as many as there are tokens at hand.
 const PRINCIPALS: usize = 8192;
 
 /// Merged ids at hand, about a hundred bytes each.

@@ -66,6 +66,17 @@ impl IdentityStore {
         Ok(Some(principal))
     }
 
+    /// The id of the entity an alias leads to, by the alias's key.
+    pub(super) async fn alias_owner(&self, key: &str) -> Result<Option<Arc<str>>, BarrierError> {
+        if let Some(id) = self.told.aliases.get(key) {
+            return Ok(Some(id));
+        }
+        let ticket = self.told.aliases.ticket(key);
+        let Some(id) = self.view.read::<String>(key).await?.map(Arc::<str>::from) else { return Ok(None) };
+        self.told.aliases.fill(key, ticket, Arc::clone(&id));
+        Ok(Some(id))
+    }
+
     /// An entity with the groups it is in.
     pub(super) async fn principal(&self, entity: Arc<Entity>) -> Result<Principal, BarrierError> {
         // Noted before groups are read: what is built from older ones is told by it.

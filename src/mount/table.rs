@@ -6,6 +6,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
+use futures_util::TryFutureExt as _;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
@@ -273,7 +274,10 @@ impl<P: Send + Sync + 'static> Endpoint<P> {
         self.spec.has_probe = true;
         self.probe = Some(Arc::new(move |plugin, cx, captures, data| {
             let decoded = Decoded { captures, data: data_for::<I>(data), is_probe: true };
-            Box::pin(async move { probe(plugin, cx, I::decode(decoded)?).await.map_err(Into::into) })
+            match I::decode(decoded) {
+                Ok(input) => Box::pin(probe(plugin, cx, input).err_into()),
+                Err(error) => Box::pin(std::future::ready(Err(error))),
+            }
         }));
         self
     }
@@ -323,10 +327,8 @@ impl<P: Send + Sync + 'static> Endpoint<P> {
     {
         self.spec.operations.push((operation, I::fields()));
         let call: Handler<P> = Arc::new(move |plugin, cx, decoded| match I::decode(decoded) {
-            Ok(input) => {
-                let work = handler(plugin, cx, input);
-                Box::pin(async move { work.await.map_err(Into::into) })
-            }
+            // Not awaited in a block of its own, which would have room for the work twice.
+            Ok(input) => Box::pin(handler(plugin, cx, input).err_into()),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         });
         self.calls.push((operation, call));

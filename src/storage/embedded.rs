@@ -14,7 +14,8 @@ use tokio::sync::{Semaphore, oneshot};
 pub use super::medium::Medium;
 use super::medium::{JournalFile, StoreFile};
 use super::ordered;
-use super::sight::{Sight, View};
+use super::sight::{Over, Sight};
+use super::tables::Entries;
 use super::store::Store;
 use super::tables::Tables;
 use super::writer::{Message, Published, Queued, Shared, Writer};
@@ -128,7 +129,7 @@ impl EmbeddedStorage {
         &self,
         prefix: &Key,
         page: Page<'_>,
-        read: fn(&View<'_>, &Key, Page<'_>) -> Result<T, StorageError>,
+        read: fn(&Over<'_, Entries<'_>>, &Key, Page<'_>) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
         if page.limit <= INLINE_PAGE {
             return read_published(&self.shared, &self.inbox, |sight| sight.under(prefix, |view| read(view, prefix, page)));

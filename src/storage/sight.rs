@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
 
@@ -19,7 +19,7 @@ pub(super) type Fresh = BTreeMap<Key, Option<Bytes>>;
 pub(super) struct Sight {
     pub(super) snapshot: Snapshot,
     /// Guards what is fresh. The writer takes it to add a group, readers for one key, or to copy what is under a prefix:
-    /// some microseconds each. None holds it while the database is read.
+    /// some microseconds each. None but the writer, who alone changes it, holds it while the database is read or written.
     fresh: Arc<RwLock<Fresh>>,
 }
 
@@ -36,7 +36,7 @@ impl Sight {
 
     /// The value at `key`.
     pub(super) fn value(&self, key: &Key) -> Result<Option<Stored>, StorageError> {
-        let fresh = self.fresh.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
+        let fresh = self.fresh().get(key).cloned();
         match fresh {
             Some(bytes) => Ok(bytes.map(|bytes| Stored { bytes })),
             None => {
@@ -49,26 +49,34 @@ impl Sight {
     pub(super) fn under<T>(
         &self,
         prefix: &Key,
-        read: impl FnOnce(&View<'_>) -> Result<T, StorageError>,
+        read: impl FnOnce(&Over<'_, Entries<'_>>) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
         let fresh = {
-            let fresh = self.fresh.read().unwrap_or_else(PoisonError::into_inner);
+            let fresh = self.fresh();
             let from = fresh.range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded));
             let under = from.take_while(|(key, _)| key.as_str().starts_with(prefix.as_str()));
             under.map(|(key, value)| (key.clone(), value.clone())).collect()
         };
-        self.snapshot.read(|entries| read(&View { fresh: &fresh, entries }))
+        self.snapshot.read(|entries| read(&Over { fresh: &fresh, below: entries }))
     }
 
-    /// Lets readers see `writes`, all at once.
-    pub(super) fn add<'a>(&self, writes: impl Iterator<Item = &'a Write>) {
-        let mut fresh = self.fresh.write().unwrap_or_else(PoisonError::into_inner);
-        writes.for_each(|write| put(&mut fresh, write));
+    /// Runs `read` on all entries. For the writer alone: nothing can be added meanwhile.
+    pub(super) fn whole<T>(
+        &self,
+        read: impl FnOnce(&Over<'_, Entries<'_>>) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        let fresh = self.fresh();
+        self.snapshot.read(|entries| read(&Over { fresh: &fresh, below: entries }))
     }
 
-    /// A copy of what is fresh.
-    pub(super) fn fresh(&self) -> Fresh {
-        self.fresh.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Lets readers see what is in `more`, all at once.
+    pub(super) fn add(&self, more: Fresh) {
+        self.fresh.write().unwrap_or_else(PoisonError::into_inner).extend(more);
+    }
+
+    /// What is fresh. Nothing can be added while it is held.
+    pub(super) fn fresh(&self) -> RwLockReadGuard<'_, Fresh> {
+        self.fresh.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -80,17 +88,17 @@ pub(super) fn put(fresh: &mut Fresh, write: &Write) {
     };
 }
 
-/// The entries of the database with what is fresh over them.
-pub(super) struct View<'a> {
+/// Entries with what is fresh over them.
+pub(super) struct Over<'a, B> {
     pub(super) fresh: &'a Fresh,
-    pub(super) entries: &'a Entries<'a>,
+    pub(super) below: &'a B,
 }
 
-impl Ordered for View<'_> {
+impl<B: Ordered> Ordered for Over<'_, B> {
     fn with<T>(&self, key: &str, visit: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, StorageError> {
         match self.fresh.get(key) {
             Some(value) => Ok(value.as_ref().map(|bytes| visit(bytes))),
-            None => self.entries.with(key, visit),
+            None => self.below.with(key, visit),
         }
     }
 
@@ -102,7 +110,7 @@ impl Ordered for View<'_> {
     ) -> Result<(), StorageError> {
         let mut fresh = self.fresh.range::<str, _>((start, Bound::Unbounded)).peekable();
         let mut flow = ControlFlow::Continue(());
-        self.entries.walk(within, start, |key, value| {
+        self.below.walk(within, start, |key, value| {
             while let Some((earlier, value)) = fresh.next_if(|(next, _)| next.as_str() < key) {
                 flow = value.as_ref().map_or(flow, |bytes| visit(earlier.as_str(), bytes));
                 flow?;

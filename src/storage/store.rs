@@ -10,7 +10,7 @@ use super::embedded::Options;
 use super::journal::Journal;
 use super::medium::Medium;
 use super::ordered;
-use super::sight::{Fresh, Sight, View, put};
+use super::sight::{Fresh, Over, Sight, put};
 use super::tables::{Progress, Tables};
 use super::{Batch, StorageError, Write};
 
@@ -23,8 +23,9 @@ pub(super) struct Store {
     progress: Progress,
     /// The last epoch that the database was told of, whether or not that succeeded.
     told: u64,
-    /// What is in the journal and not in the database, and what was judged for it.
-    fresh: Fresh,
+    /// What was judged good, and is neither kept nor forgotten.
+    judged: Fresh,
+    /// Over the database what is in the journal alone.
     sight: Arc<Sight>,
 }
 
@@ -45,8 +46,8 @@ impl Store {
         for write in &writes {
             put(&mut fresh, write);
         }
-        let sight = Arc::new(Sight::new(tables.snapshot()?, fresh.clone()));
-        Ok(Self { medium, tables, journal, options, progress, told: progress.epoch, fresh, sight })
+        let sight = Arc::new(Sight::new(tables.snapshot()?, fresh));
+        Ok(Self { medium, tables, journal, options, progress, told: progress.epoch, judged: Fresh::new(), sight })
     }
 
     /// What readers may see.
@@ -61,18 +62,18 @@ impl Store {
 
     /// Whether it is time that the database takes in what is fresh.
     pub(super) fn is_full(&self) -> bool {
-        self.journal.len() >= self.options.journal_bytes || self.fresh.len() >= FRESH
+        self.journal.len() >= self.options.journal_bytes || self.sight.fresh().len() >= FRESH
     }
 
     /// Judges batches in order, each seeing those before it. [`Self::keep`] or [`Self::forget`] comes next.
     pub(super) fn judge<'a>(&mut self, batches: impl Iterator<Item = &'a Batch>) -> Result<Vec<Verdict>, StorageError> {
-        let Self { fresh, sight, .. } = self;
-        sight.snapshot.read(|entries| {
+        let Self { judged, sight, .. } = self;
+        sight.whole(|below| {
             let mut verdicts = Vec::new();
             for batch in batches {
-                match ordered::judge(&View { fresh, entries }, &batch.expects) {
+                match ordered::judge(&Over { fresh: judged, below }, &batch.expects) {
                     Ok(()) => {
-                        batch.writes.iter().for_each(|write| put(fresh, write));
+                        batch.writes.iter().for_each(|write| put(judged, write));
                         verdicts.push(Ok(()));
                     }
                     Err(conflict @ StorageError::Conflict(_)) => verdicts.push(Err(conflict)),
@@ -83,25 +84,24 @@ impl Store {
         })
     }
 
-    /// Makes the writes that were judged good durable, all or none, and lets readers see them.
-    pub(super) fn keep<'a>(&mut self, writes: impl Iterator<Item = &'a Write> + Clone) -> Result<(), StorageError> {
-        self.journal.append(writes.clone()).map_err(|error| StorageError::Io(error.to_string()))?;
-        self.sight.add(writes);
+    /// Makes `writes`, which are all that were judged good, durable, all or none, and lets readers see them.
+    pub(super) fn keep<'a>(&mut self, writes: impl Iterator<Item = &'a Write>) -> Result<(), StorageError> {
+        self.journal.append(writes).map_err(|error| StorageError::Io(error.to_string()))?;
+        self.sight.add(std::mem::take(&mut self.judged));
         Ok(())
     }
 
     /// Forgets what was judged and not kept.
     pub(super) fn forget(&mut self) {
-        self.fresh = self.sight.fresh();
+        self.judged.clear();
     }
 
     /// Has the database take in what is fresh, and begins the journal again, or ends it.
     pub(super) fn absorb(&mut self, is_journalled: bool) -> Result<(), StorageError> {
         self.told += 1;
         let progress = Progress { epoch: self.told, is_journalled };
-        self.tables.absorb(&self.fresh, progress)?;
+        self.tables.absorb(&self.sight.fresh(), progress)?;
         self.sight = Arc::new(Sight::new(self.tables.snapshot()?, Fresh::new()));
-        self.fresh.clear();
         self.journal.begin(progress.epoch);
         self.progress = progress;
         Ok(())

@@ -82,7 +82,7 @@ impl KvV2 {
     ) -> Result<Reply, ApiError> {
         let number = at_least_zero(version, "version")?;
         let Some(found) = self.store().await?.find(path, number).await? else { return Ok(Reply::empty()) };
-        let metadata = found.metadata.shown_version(found.number, &found.version);
+        let metadata = found.metadata.shown_version(found.number, found.version);
         let is_gone = found.object.is_none();
         let shown = found.object.map_or(Value::Null, |object| Value::Object(show(object)));
         let reply = Reply::field(name, shown).and("metadata", Value::Object(metadata));

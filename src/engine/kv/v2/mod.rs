@@ -3,8 +3,7 @@
 //! ```text
 //! v2/config                        what holds for all keys of the mount
 //! v2/meta/<path>                   what is known of a key: its settings and the list of its versions
-//! v2/data/<id>/<version, hex>      the object of a version; the id is made with the key,
-//!                                  so that keys made together have neighbouring ids
+//! v2/data/<time>-<id>-<version>    the object of a version: when it was written, the id that was made with its key, its number
 //! v1/<path>                        what version 1 left, until it is taken over
 //! ```
 //!

@@ -58,7 +58,7 @@ pub(super) struct Metadata {
 }
 
 /// What is known of a version. Short names: each write of a key writes all that are kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Version {
     /// When it was written.
     #[serde(rename = "c", with = "stored_time")]
@@ -69,6 +69,13 @@ pub(super) struct Version {
     /// Its object is gone for good.
     #[serde(rename = "x", default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) destroyed: bool,
+}
+
+/// What came of adding a version.
+pub(super) struct Added {
+    pub(super) version: Version,
+    /// Those that fall off, whose objects must go.
+    pub(super) without: Vec<(u64, Version)>,
 }
 
 impl Default for Config {
@@ -93,7 +100,7 @@ impl Metadata {
     /// Of a key without versions.
     pub(super) fn fresh(now: DateTime<Utc>) -> Self {
         Self {
-            id: fresh_id(now),
+            id: random::base62(16),
             created: now,
             updated: now,
             current: 0,
@@ -106,22 +113,23 @@ impl Metadata {
         }
     }
 
-    /// Adds a version under the next number. Returns the numbers of those that fall off, whose objects must go.
-    pub(super) fn add(&mut self, config: &Config, now: DateTime<Utc>) -> Vec<u64> {
+    /// Adds a version under the next number.
+    pub(super) fn add(&mut self, config: &Config, now: DateTime<Utc>) -> Added {
         self.current += 1;
         self.updated = now;
-        let deletion = self.deletion_time(config, now);
-        self.versions.insert(self.current, Version { created: now, deletion, destroyed: false });
+        let version = Version { created: now, deletion: self.deletion_time(config, now), destroyed: false };
+        self.versions.insert(self.current, version);
         let kept = match self.max_versions.max(config.max_versions) {
             0 => DEFAULT_VERSIONS,
             set => set,
         };
         if self.current.saturating_sub(self.oldest) < kept {
-            return Vec::new();
+            return Added { version, without: Vec::new() };
         }
         self.oldest = self.current.saturating_sub(kept) + 1;
         let staying = self.versions.split_off(&self.oldest);
-        std::mem::replace(&mut self.versions, staying).into_keys().collect()
+        let without = std::mem::replace(&mut self.versions, staying).into_iter().collect();
+        Added { version, without }
     }
 
     /// When a version that is written or undeleted now will be deleted by itself.
@@ -133,7 +141,7 @@ impl Metadata {
     }
 
     /// A version as the API shows it beside its object.
-    pub(super) fn shown_version(&self, number: u64, version: &Version) -> Map<String, Value> {
+    pub(super) fn shown_version(&self, number: u64, version: Version) -> Map<String, Value> {
         let mut shown = version.shown();
         shown.insert("version".to_owned(), json!(number));
         shown.insert("custom_metadata".to_owned(), self.shown_custom());
@@ -217,13 +225,6 @@ pub(super) fn negative(field: &str) -> ApiError {
     ApiError::invalid(format!("'{field}' cannot be negative"))
 }
 
-/// Keys that are made together have neighbouring ids, so that their objects share pages of storage, also when they are written
-/// again together.
-fn fresh_id(now: DateTime<Utc>) -> String {
-    let millis = u64::try_from(now.timestamp_millis()).unwrap_or(0);
-    random::time62(millis) + &random::base62(16)
-}
-
 fn is_usual<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -249,6 +250,10 @@ mod tests {
         Config { max_versions, ..Config::default() }
     }
 
+    fn dropped(added: Added) -> Vec<u64> {
+        added.without.into_iter().map(|(number, _)| number).collect()
+    }
+
     fn numbers(metadata: &Metadata) -> Vec<u64> {
         metadata.versions.keys().copied().collect()
     }
@@ -256,7 +261,7 @@ mod tests {
     #[test]
     fn the_tenth_last_version_is_the_last_one_kept() {
         let mut metadata = Metadata::fresh(at(0));
-        let dropped: Vec<_> = (1..=12).map(|second| metadata.add(&config(0), at(second))).collect();
+        let dropped: Vec<_> = (1..=12).map(|second| dropped(metadata.add(&config(0), at(second)))).collect();
         assert_eq!(dropped[..10], vec![Vec::<u64>::new(); 10]);
         assert_eq!(dropped[10..], [[1], [2]]);
         assert_eq!((numbers(&metadata), metadata.oldest), ((3..=12).collect(), 3));
@@ -271,10 +276,10 @@ mod tests {
             metadata.add(&config(5), at(1));
         }
         assert_eq!(numbers(&metadata), [2, 3, 4, 5, 6]);
-        assert_eq!(metadata.add(&config(2), at(2)), [2, 3, 4]);
+        assert_eq!(dropped(metadata.add(&config(2), at(2))), [2, 3, 4]);
         assert_eq!((numbers(&metadata), metadata.oldest), (vec![5, 6, 7], 5));
         metadata.max_versions = 1;
-        assert_eq!(metadata.add(&config(0), at(3)), [5, 6, 7]);
+        assert_eq!(dropped(metadata.add(&config(0), at(3))), [5, 6, 7]);
         assert_eq!(numbers(&metadata), [8]);
     }
 

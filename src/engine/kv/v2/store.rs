@@ -6,13 +6,13 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use crate::barrier::{BarrierError, Guarded, Txn, View};
-use crate::base::Key;
 use crate::base::turns::Turn;
+use crate::base::{Key, random};
 use crate::mount::{ApiError, Deps};
 use crate::storage::Version as Stored;
 
 use super::merge::merge;
-use super::record::{Config, Metadata, Version};
+use super::record::{Added, Config, Metadata, Version};
 
 /// The storage of a mount.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(super) struct Found {
 pub(super) struct Next {
     pub(super) metadata: Metadata,
     /// Versions whose objects go.
-    pub(super) without: Vec<u64>,
+    pub(super) without: Vec<(u64, Version)>,
 }
 
 /// What a write puts.
@@ -128,11 +128,11 @@ impl Store {
         for _ in 0..TRIES {
             let Some(metadata) = self.metadata(path).await? else { return Ok(None) };
             let number = if number == 0 { metadata.current } else { number };
-            let Some(version) = metadata.versions.get(&number).cloned() else { return Ok(None) };
+            let Some(version) = metadata.versions.get(&number).copied() else { return Ok(None) };
             if version.is_gone(self.now()) {
                 return Ok(Some(Found { metadata, number, version, object: None }));
             }
-            if let Some(object) = self.data.read(&data_key(&metadata, number)).await? {
+            if let Some(object) = self.data.read(&data_key(&metadata, number, version)).await? {
                 return Ok(Some(Found { metadata, number, version, object: Some(object) }));
             }
             // It was destroyed, or fell off, since the list was read.
@@ -170,11 +170,10 @@ impl Store {
                     Patched::Changed => continue,
                 },
             };
-            let without = metadata.add(&config, self.now());
+            let Added { version, without } = metadata.add(&config, self.now());
             let mut txn = self.change_txn(path, at, &metadata, &without)?;
-            txn.put(&self.data, &data_key(&metadata, metadata.current), object)?;
+            txn.put(&self.data, &data_key(&metadata, metadata.current, version), object)?;
             if is_committed(txn).await? {
-                let version = metadata.versions.get(&metadata.current).ok_or_else(contended)?;
                 return Ok(Written::Version(metadata.shown_version(metadata.current, version)));
             }
         }
@@ -208,8 +207,8 @@ impl Store {
             let mut txn = self.meta.txn();
             txn.expect_at(&self.meta, path, at);
             txn.delete(&self.meta, path);
-            for number in metadata.versions.keys() {
-                txn.delete(&self.data, &data_key(&metadata, *number));
+            for (number, version) in &metadata.versions {
+                txn.delete(&self.data, &data_key(&metadata, *number, *version));
             }
             if is_committed(txn).await? {
                 return Ok(());
@@ -221,30 +220,37 @@ impl Store {
     /// Adds a key with one version that has this object, to a batch.
     pub(super) fn put_first(&self, txn: &mut Txn, path: &str, object: &serde_json::value::RawValue) -> Result<(), BarrierError> {
         let mut metadata = Metadata::fresh(self.now());
-        metadata.add(&Config { max_versions: 1, ..Config::default() }, metadata.created);
+        let Added { version, .. } = metadata.add(&Config { max_versions: 1, ..Config::default() }, metadata.created);
         txn.expect_absent(&self.meta, path);
-        txn.put(&self.data, &data_key(&metadata, metadata.current), object)?;
+        txn.put(&self.data, &data_key(&metadata, metadata.current, version), object)?;
         txn.put(&self.meta, path, &metadata)?;
         Ok(())
     }
 
     /// The object of the current version with a patch merged into it.
     async fn patched(&self, metadata: &Metadata, patch: &Map<String, Value>) -> Result<Patched, ApiError> {
-        let Some(version) = metadata.versions.get(&metadata.current) else { return Ok(Patched::NoVersion) };
+        let Some(&version) = metadata.versions.get(&metadata.current) else { return Ok(Patched::NoVersion) };
         if version.is_gone(self.now()) {
             return Ok(Patched::Gone(metadata.shown_version(metadata.current, version)));
         }
-        let Some(mut object) = self.data.read(&data_key(metadata, metadata.current)).await? else { return Ok(Patched::Changed) };
+        let stored = self.data.read(&data_key(metadata, metadata.current, version)).await?;
+        let Some(mut object) = stored else { return Ok(Patched::Changed) };
         merge(&mut object, patch);
         Ok(Patched::Object(object))
     }
 
-    fn change_txn(&self, path: &str, at: Option<Stored>, metadata: &Metadata, without: &[u64]) -> Result<Txn, ApiError> {
+    fn change_txn(
+        &self,
+        path: &str,
+        at: Option<Stored>,
+        metadata: &Metadata,
+        without: &[(u64, Version)],
+    ) -> Result<Txn, ApiError> {
         let mut txn = self.meta.txn();
         expect(&mut txn, &self.meta, path, at);
         txn.put(&self.meta, path, metadata)?;
-        for number in without {
-            txn.delete(&self.data, &data_key(metadata, *number));
+        for (number, version) in without {
+            txn.delete(&self.data, &data_key(metadata, *number, *version));
         }
         Ok(txn)
     }
@@ -289,9 +295,11 @@ async fn is_committed(txn: Txn) -> Result<bool, ApiError> {
     }
 }
 
-/// Where the object of a version lies.
-fn data_key(metadata: &Metadata, number: u64) -> String {
-    format!("{}/{number:016x}", metadata.id)
+/// Where the object of a version lies: by the time it was written, so that what is written together shares pages of storage,
+/// whatever the keys are, and mostly falls off together as well.
+fn data_key(metadata: &Metadata, number: u64, version: Version) -> String {
+    let millis = u64::try_from(version.created.timestamp_millis()).unwrap_or(0);
+    format!("{}-{}-{number}", random::time62(millis), metadata.id)
 }
 
 fn contended() -> ApiError {

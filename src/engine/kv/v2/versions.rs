@@ -74,7 +74,8 @@ impl KvV2 {
         let numbers = numbers(input.versions, "no version number provided")?;
         let change = |stored: Option<Metadata>, _: &_, _| {
             let Some(mut metadata) = stored else { return Ok(None) };
-            let without = each(&mut metadata, &numbers, |version| !std::mem::replace(&mut version.destroyed, true));
+            let gone = each(&mut metadata, &numbers, |version| !std::mem::replace(&mut version.destroyed, true));
+            let without: Vec<_> = gone.iter().filter_map(|number| Some((*number, *metadata.versions.get(number)?))).collect();
             Ok((!without.is_empty()).then_some(Next { metadata, without }))
         };
         self.store().await?.change(&input.path, change).await?;
