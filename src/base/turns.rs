@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OwnedMutexGuard;
 
 /// Who waits, by key.
-type Lines = HashMap<Box<str>, Arc<tokio::sync::Mutex<()>>>;
+type Lines = HashMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>;
 
 /// A line per key.
 #[derive(Debug)]
@@ -22,7 +22,8 @@ pub struct Turns {
 #[derive(Debug)]
 pub struct Turn {
     turns: Arc<Turns>,
-    key: Box<str>,
+    key: Arc<str>,
+    shard: usize,
     guard: Option<OwnedMutexGuard<()>>,
 }
 
@@ -34,17 +35,16 @@ impl Turns {
 
     /// Waits for the turn of `key`.
     pub async fn take(self: &Arc<Self>, key: &str) -> Turn {
-        let line = self.with_shard(key, |lines| Arc::clone(lines.entry(key.into()).or_default()));
-        let mut turn = Turn { turns: Arc::clone(self), key: key.into(), guard: None };
+        let shard = shard_of(key);
+        let key: Arc<str> = key.into();
+        let line = self.with_shard(shard, |lines| Arc::clone(lines.entry(Arc::clone(&key)).or_default()));
+        let mut turn = Turn { turns: Arc::clone(self), key, shard, guard: None };
         turn.guard = Some(line.lock_owned().await);
         turn
     }
 
-    fn with_shard<T>(&self, key: &str, work: impl FnOnce(&mut Lines) -> T) -> T {
-        let mut hasher = DefaultHasher::new();
-        key.hash(&mut hasher);
-        let place = usize::try_from(hasher.finish() % SHARDS as u64).unwrap_or(0);
-        match self.shards.get(place) {
+    fn with_shard<T>(&self, shard: usize, work: impl FnOnce(&mut Lines) -> T) -> T {
+        match self.shards.get(shard) {
             Some(shard) => work(&mut shard.lock().unwrap_or_else(PoisonError::into_inner)),
             // There are SHARDS of them.
             None => work(&mut Lines::new()),
@@ -55,14 +55,19 @@ impl Turns {
 impl Drop for Turn {
     fn drop(&mut self) {
         self.guard = None;
-        let key = std::mem::take(&mut self.key);
-        self.turns.with_shard(&key, |lines| {
+        self.turns.with_shard(self.shard, |lines| {
             // Nobody else in line: the map and we.
-            if lines.get(&*key).is_some_and(|line| Arc::strong_count(line) == 1) {
-                lines.remove(&*key);
+            if lines.get(&self.key).is_some_and(|line| Arc::strong_count(line) == 1) {
+                lines.remove(&self.key);
             }
         });
     }
+}
+
+fn shard_of(key: &str) -> usize {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    usize::try_from(hasher.finish() % SHARDS as u64).unwrap_or(0)
 }
 
 /// More than cores, so that two keys seldom share a lock.

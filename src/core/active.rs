@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use crate::audit::Broker;
 use crate::barrier::Barrier;
 use crate::base::turns::Turns;
-use crate::base::{Clock, Key, MountId, Shutdown, Tasks, TokenKey};
+use crate::base::{Clock, Key, Shutdown, Tasks, TokenKey};
 use crate::identity::IdentityStore;
 use crate::lease::LeaseManager;
 use crate::mount::{ApiError, Deps, MountEntry, Registry, RouteTable, Shared};
@@ -219,7 +219,7 @@ impl fmt::Debug for Active {
 fn tell_plugin(active: &Weak<Active>, prefix: &str, key: &Key) {
     let Some((id, _)) = key.as_str().strip_prefix(prefix).and_then(|rest| rest.split_once('/')) else { return };
     let Some(active) = active.upgrade() else { return };
-    if let Some(mount) = active.routes.load().by_id(&MountId::new(id)) {
+    if let Some(mount) = active.routes.load().by_id(id) {
         mount.plugin.invalidate(key);
     }
 }

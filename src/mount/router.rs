@@ -1,7 +1,9 @@
 //! Where a path leads: all mounts in one immutable table, replaced as a whole when one changes.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
@@ -133,7 +135,10 @@ impl RouteTable {
     }
 
     /// The mount of this id, also when it has no path any more.
-    pub fn by_id(&self, id: &MountId) -> Option<&Arc<Mount>> {
+    pub fn by_id<I: Eq + Hash + ?Sized>(&self, id: &I) -> Option<&Arc<Mount>>
+    where
+        MountId: Borrow<I>,
+    {
         self.by_id.get(id)
     }
 
