@@ -4,6 +4,7 @@
 //! numbers, paths, names, or error texts (spec `seal-and-barrier.md` §6, "HMAC").
 
 use std::io::Write as _;
+use std::ops::Range;
 
 use bytes::Bytes;
 use chrono::{DateTime, Datelike, Timelike, Utc};
@@ -69,13 +70,18 @@ impl Renderer {
     /// # Errors
     /// [`AuditError::TooLong`] when hashes make more of a body than a log can take.
     pub fn line(&self, record: &Record<'_>) -> Result<Bytes, AuditError> {
+        Ok(self.render(record, None)?.line)
+    }
+
+    /// The same, with parts of the line before of the same request.
+    pub(super) fn render(&self, record: &Record<'_>, before: Option<(&Rendered, Common)>) -> Result<Rendered, AuditError> {
         let is_json = self.options.format == Format::Json;
         let mut out = Vec::with_capacity(TYPICAL);
         if is_json {
             out.extend_from_slice(self.options.prefix.as_bytes());
         }
         let mut line = Line { renderer: self, out, seen: [("", NO_HASH), ("", NO_HASH)] };
-        line.record(record);
+        let [auth, request] = line.record(record, before.filter(|_| is_json));
         let mut out = line.out;
         if out.len() > MAX_LINE {
             return Err(AuditError::TooLong);
@@ -84,7 +90,7 @@ impl Renderer {
             out = [self.options.prefix.as_bytes(), &jsonx::of_json(&out)].concat();
         }
         out.push(b'\n');
-        Ok(out.into())
+        Ok(Rendered { line: out.into(), auth, request })
     }
 
     fn digest(&self, value: &str) -> Hash {
@@ -99,6 +105,33 @@ impl Renderer {
     }
 }
 
+/// A line, and where in it those parts stand that the next one of its request may have in common with it.
+#[derive(Clone, Debug)]
+pub(super) struct Rendered {
+    pub(super) line: Bytes,
+    auth: Range<usize>,
+    request: Range<usize>,
+}
+
+/// Which parts of a line stand in the line before, word for word.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Common {
+    /// Who asked.
+    pub auth: bool,
+    /// What was asked.
+    pub request: bool,
+}
+
+impl Rendered {
+    fn auth(&self) -> Option<&[u8]> {
+        self.line.get(self.auth.clone())
+    }
+
+    fn request(&self) -> Option<&[u8]> {
+        self.line.get(self.request.clone())
+    }
+}
+
 type Hash = [u8; LABEL.len() + 64];
 
 /// A line in the making.
@@ -110,21 +143,35 @@ struct Line<'r, 'a> {
 }
 
 impl<'a> Line<'_, 'a> {
-    fn record(&mut self, record: &Record<'a>) {
+    /// Returns where `auth` and `request` stand.
+    fn record(&mut self, record: &Record<'a>, before: Option<(&Rendered, Common)>) -> [Range<usize>; 2] {
         self.out.extend_from_slice(b"{\"time\":\"");
         time(&mut self.out, record.time);
         self.out.extend_from_slice(b"\",\"type\":");
         self.out.extend_from_slice(if record.response.is_some() { b"\"response\"" } else { b"\"request\"" });
         self.out.extend_from_slice(b",\"auth\":");
-        self.auth(record.auth);
+        let known = before.filter(|(_, common)| common.auth).and_then(|(before, _)| before.auth());
+        let auth = self.part(known, |line| line.auth(record.auth));
         self.out.extend_from_slice(b",\"request\":");
-        self.request(record.request);
+        let known = before.filter(|(_, common)| common.request).and_then(|(before, _)| before.request());
+        let request = self.part(known, |line| line.request(record.request));
         if let Some(response) = record.response {
             self.out.extend_from_slice(b",\"response\":");
             self.response(response, record.request);
         }
         self.text("error", record.error);
         self.out.push(b'}');
+        [auth, request]
+    }
+
+    /// What is known already, or is made now; returns where it stands.
+    fn part(&mut self, known: Option<&[u8]>, make: impl FnOnce(&mut Self)) -> Range<usize> {
+        let start = self.out.len();
+        match known {
+            Some(known) => self.out.extend_from_slice(known),
+            None => make(self),
+        }
+        start..self.out.len()
     }
 
     fn auth(&mut self, auth: &AuthFacts<'a>) {

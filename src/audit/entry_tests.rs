@@ -125,6 +125,32 @@ fn a_write_and_its_response() {
 }
 
 #[test]
+fn what_the_line_before_says_is_said_the_same_again() {
+    let (root, clear, data) = (root(), vec![], fields(json!({"secret": "s"})));
+    let auth = root_auth(&root);
+    let request = RequestFacts { data: Some(&data), ..kv_request(kv_mount(&clear), "update") };
+    let first = Record { time: at(), auth: &auth, request: &request, response: None, error: "" };
+    let response = ResponseFacts { data: Reply::Error("no"), ..ResponseFacts::default() };
+    let later = at() + chrono::TimeDelta::seconds(1);
+    let second = Record { time: later, response: Some(&response), error: "no", ..first };
+    let other = RequestFacts { id: "another", ..request.clone() };
+    let prefixed = LineOptions { prefix: "@cee: ".to_owned(), ..LineOptions::default() };
+    let xml = LineOptions { format: Format::Jsonx, ..LineOptions::default() };
+    for renderer in [LineOptions::default(), prefixed, xml].map(renderer) {
+        let before = renderer.render(&first, None).unwrap();
+        let after =
+            |record: &Record<'_>, auth, request| renderer.render(record, Some((&before, Common { auth, request }))).unwrap().line;
+        for (auth, request) in [(true, true), (true, false), (false, true), (false, false)] {
+            assert_eq!(after(&second, auth, request), renderer.line(&second).unwrap());
+        }
+        // It is not looked at what it is told to have in common.
+        let told = after(&Record { request: &other, ..second }, false, true);
+        let expected = if renderer.options.format == Format::Json { &second } else { &Record { request: &other, ..second } };
+        assert_eq!(told, renderer.line(expected).unwrap());
+    }
+}
+
+#[test]
 fn a_denied_request_of_nobody() {
     let request = RequestFacts { id: "rid", operation: "read", path: "nosuch/x", ..RequestFacts::default() };
     let response = ResponseFacts { data: Reply::Error("permission denied"), ..ResponseFacts::default() };

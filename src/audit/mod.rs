@@ -27,10 +27,11 @@ use futures_util::future::{BoxFuture, join};
 use crate::base::time::timeout;
 use crate::base::{Clock, RequestId, Secret, random};
 
-pub use entry::{Format, LineOptions, Renderer};
+pub use entry::{Common, Format, LineOptions, Renderer};
 pub use options::DeviceConfig;
 pub use record::{AuthFacts, HeaderFacts, MountFacts, PolicyResults, Record, Reply, RequestFacts, ResponseFacts, WrapFacts};
 
+use entry::Rendered;
 use options::{Options, Target};
 use queue::Queued;
 use sink::{FileSink, Sink, StdoutSink};
@@ -151,10 +152,24 @@ impl Broker {
     /// # Errors
     /// [`AuditError::TooLong`].
     pub fn start(&self, record: &Record<'_>) -> Result<Writing, AuditError> {
+        self.start_after(record, None)
+    }
+
+    /// The same for the second line of a request, which has parts in common with the first.
+    ///
+    /// # Errors
+    /// [`AuditError::TooLong`].
+    pub fn start_after(&self, record: &Record<'_>, first: Option<(&Said, Common)>) -> Result<Writing, AuditError> {
         let devices = self.devices.load();
-        let appending = devices.iter().map(|device| device.append(record));
-        let appending = appending.collect::<Result<Vec<_>, AuditError>>()?;
-        Ok(Writing { outcome: appending.is_empty().then_some(Ok(())), is_alone: appending.len() == 1, appending })
+        let (mut appending, mut said) = (Vec::with_capacity(devices.len()), Vec::with_capacity(devices.len()));
+        for device in devices.iter() {
+            let before = first.and_then(|(said, common)| Some((said.on(device)?, common)));
+            let rendered = device.renderer.render(record, before)?;
+            appending.push(device.append(rendered.line.clone()));
+            said.push((Arc::clone(device), rendered));
+        }
+        let outcome = appending.is_empty().then_some(Ok(()));
+        Ok(Writing { outcome, is_alone: appending.len() == 1, appending, said: Said(said) })
     }
 
     /// Opens a device, writes a test line to it, and adds it.
@@ -255,7 +270,7 @@ impl Broker {
         let request = RequestFacts { id: id.as_str(), operation: "update", path: "sys/audit/test", ..RequestFacts::default() };
         let auth = AuthFacts::ANONYMOUS;
         let record = Record { time: self.clock.precise(), auth: &auth, request: &request, response: None, error: "" };
-        device.append(&record)?.await.map_err(|error| AuditError::Test(error.to_string()))
+        device.append(device.renderer.line(&record)?).await.map_err(|error| AuditError::Test(error.to_string()))
     }
 }
 
@@ -266,10 +281,9 @@ impl Device {
         Ok(Self { config, renderer, sink })
     }
 
-    /// Renders now; the future owns its line.
-    fn append(&self, record: &Record<'_>) -> Result<Appending, AuditError> {
-        let (sink, line) = (Arc::clone(&self.sink), self.renderer.line(record)?);
-        Ok(Box::pin(async move { sink.append(line).await }))
+    fn append(&self, line: Bytes) -> Appending {
+        let sink = Arc::clone(&self.sink);
+        Box::pin(async move { sink.append(line).await })
     }
 }
 
@@ -289,9 +303,25 @@ pub struct Writing {
     /// Of a single device the reason is told.
     is_alone: bool,
     outcome: Option<Result<(), AuditError>>,
+    said: Said,
+}
+
+/// A line as each device has it.
+#[derive(Debug, Default)]
+pub struct Said(Vec<(Arc<Device>, Rendered)>);
+
+impl Said {
+    fn on(&self, device: &Arc<Device>) -> Option<&Rendered> {
+        self.0.iter().find(|(on, _)| Arc::ptr_eq(on, device)).map(|(_, rendered)| rendered)
+    }
 }
 
 impl Writing {
+    /// What the line says, for [`Broker::start_after`].
+    pub fn take_said(&mut self) -> Said {
+        std::mem::take(&mut self.said)
+    }
+
     /// Puts the line into the devices' queues, and waits for nothing.
     pub fn hand_over(&mut self) {
         self.go_on(&mut Context::from_waker(Waker::noop()));

@@ -57,9 +57,13 @@ impl View {
 
     /// The record at `key`, and the version to expect when it is replaced.
     pub async fn read_versioned<T: DeserializeOwned>(&self, key: &str) -> Result<Option<(T, Version)>, BarrierError> {
-        let key = self.key(key);
-        match self.barrier.storage().get(&key).await? {
-            Some(stored) => self.decode(&key, &stored).map(|record| Some((record, stored.version()))),
+        self.read_versioned_at(&self.key(key)).await
+    }
+
+    /// The same at a whole key of this view, for who uses it again.
+    pub async fn read_versioned_at<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<(T, Version)>, BarrierError> {
+        match self.barrier.storage().get(key).await? {
+            Some(stored) => self.decode(key, &stored).map(|record| Some((record, stored.version()))),
             None => Ok(None),
         }
     }
@@ -191,16 +195,26 @@ impl Txn {
 
     /// Puts a record.
     pub fn put<T: Serialize + ?Sized>(&mut self, view: &View, key: &str, record: &T) -> Result<&mut Self, BarrierError> {
+        self.put_at(view.key(key), record)
+    }
+
+    /// The same at a whole key, for who uses it again.
+    pub fn put_at<T: Serialize + ?Sized>(&mut self, key: Key, record: &T) -> Result<&mut Self, BarrierError> {
         // Growing would leave what was written so far behind in memory.
         let mut plain = zeroize::Zeroizing::new(Vec::with_capacity(TYPICAL));
         let written = serde_json::to_writer(&mut *plain, record);
-        written.map_err(|error| BarrierError::Decode(view.key(key), error.to_string()))?;
-        self.put_bytes(view, key, &plain)
+        match written {
+            Ok(()) => self.put_bytes_at(key, &plain),
+            Err(error) => Err(BarrierError::Decode(key, error.to_string())),
+        }
     }
 
     /// Puts bytes.
     pub fn put_bytes(&mut self, view: &View, key: &str, plain: &[u8]) -> Result<&mut Self, BarrierError> {
-        let key = view.key(key);
+        self.put_bytes_at(view.key(key), plain)
+    }
+
+    fn put_bytes_at(&mut self, key: Key, plain: &[u8]) -> Result<&mut Self, BarrierError> {
         let sealed: Bytes = self.barrier.seal(&key, plain, &mut self.nonces)?;
         self.batch.writes.push(Write::Put(key, sealed));
         Ok(self)
@@ -214,13 +228,20 @@ impl Txn {
 
     /// Expects nothing at the key.
     pub fn expect_absent(&mut self, view: &View, key: &str) -> &mut Self {
-        self.batch.expects.push(Expect::Absent(view.key(key)));
-        self
+        self.expect(view.key(key), None)
     }
 
     /// Expects this version at the key.
     pub fn expect_at(&mut self, view: &View, key: &str, version: Version) -> &mut Self {
-        self.batch.expects.push(Expect::At(view.key(key), version));
+        self.expect(view.key(key), Some(version))
+    }
+
+    /// Expects this version, or nothing, at a whole key.
+    pub fn expect(&mut self, key: Key, version: Option<Version>) -> &mut Self {
+        self.batch.expects.push(match version {
+            Some(version) => Expect::At(key, version),
+            None => Expect::Absent(key),
+        });
         self
     }
 

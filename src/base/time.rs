@@ -1,9 +1,10 @@
 //! Time: the only file that reads a clock.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -307,6 +308,11 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 
 /// `work`, or `None` when `limit` passes first on `clock`.
 pub async fn timeout<F: Future>(clock: &dyn Clock, limit: Duration, work: F) -> Option<F::Output> {
+    let mut work = std::pin::pin!(work);
+    // What is ready needs no timer.
+    if let Poll::Ready(out) = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
+        return Some(out);
+    }
     tokio::select! {
         biased;
         out = work => Some(out),

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::audit::{
-    AuthFacts, HeaderFacts, MountFacts, PolicyResults, Record, Reply, RequestFacts, ResponseFacts, WrapFacts, Writing, both,
+    AuthFacts, Common, HeaderFacts, MountFacts, PolicyResults, Record, Reply, RequestFacts, ResponseFacts, Said, WrapFacts,
+    Writing, both,
 };
 use crate::barrier::{Barrier, BarrierError, View};
 use crate::base::version;
@@ -23,6 +24,7 @@ use crate::token::TokenInfo;
 use super::Active;
 use super::access::Identified;
 use super::envelope::{Data, Envelope};
+use super::handle::is_write;
 use super::settle::{LoginFacts, Settled, SettledBody};
 
 /// Everything a line may speak of.
@@ -43,7 +45,7 @@ impl Facts<'_> {
     pub(super) fn request(&self, before: Option<&Identified>) -> Result<Writing, ApiError> {
         let granting = self.granting();
         let auth = self.auth(before, Some(PolicyResults { allowed: true, granting: &granting }));
-        self.line(&auth, before, self.has_accessor, None, "")
+        self.line(&auth, before, self.has_accessor, None, "", None)
     }
 
     /// Both lines of a request that may not.
@@ -54,10 +56,13 @@ impl Facts<'_> {
         let results = was_asked.then_some(PolicyResults { allowed: false, granting: &[] });
         let auth = self.auth(before, results);
         let text = error.shown(false);
-        self.line(&auth, before, self.has_accessor, None, &text)?.await.map_err(ApiError::internal)?;
+        let mut first = self.line(&auth, before, self.has_accessor, None, &text, None)?;
+        let said = first.take_said();
+        first.await.map_err(ApiError::internal)?;
         let response = ResponseFacts { data: Reply::Error(&text), ..ResponseFacts::default() };
         let whole = if error.is_listed { text.clone() } else { listed(&error.text) };
-        self.line(&auth, before, self.has_accessor, Some(&response), &whole)?.await.map_err(ApiError::internal)
+        let first = Some((&said, Common { auth: true, request: true }));
+        self.line(&auth, before, self.has_accessor, Some(&response), &whole, first)?.await.map_err(ApiError::internal)
     }
 
     /// The only line of a request whose wrapping token is none.
@@ -80,24 +85,28 @@ impl Facts<'_> {
         self.active.audit.write(&record).await.map_err(ApiError::internal)
     }
 
-    /// The line of a reply, behind that of its request, unless that is written already.
+    /// The line of a reply, behind that of its request, unless that is written already. `said`: what that says.
     pub(super) async fn response(
         &self,
         first: Option<Writing>,
+        said: &Said,
         before: Option<&Identified>,
         settled: Result<&Settled, &ApiError>,
     ) -> Result<(), ApiError> {
         let granting = self.granting();
         let results = (!self.is_login).then_some(PolicyResults { allowed: true, granting: &granting });
         let auth = self.auth(before, results);
+        // A login turns out to be somebody, and the first line of a read does not name the mount's accessor.
+        let common = Common { auth: !self.is_login, request: is_write(self.asked.operation) };
+        let said = Some((said, common));
         let second = match settled {
-            Ok(settled) => self.success(before, &auth, settled),
+            Ok(settled) => self.success(before, &auth, settled, said),
             Err(error) => {
                 let shown = error.shown(self.is_login);
                 let data = if shown.is_empty() { Reply::Empty } else { Reply::Error(&shown) };
                 let response = ResponseFacts { data, ..ResponseFacts::default() };
                 let text = error.audited.map_or(shown.as_str(), |text| text);
-                self.line(&auth, before, true, Some(&response), text)
+                self.line(&auth, before, true, Some(&response), text, said)
             }
         };
         let (first, mut second) = match (first, second?) {
@@ -108,7 +117,13 @@ impl Facts<'_> {
         both(first, second).await.map_err(ApiError::internal)
     }
 
-    fn success(&self, before: Option<&Identified>, auth: &AuthFacts<'_>, settled: &Settled) -> Result<Writing, ApiError> {
+    fn success(
+        &self,
+        before: Option<&Identified>,
+        auth: &AuthFacts<'_>,
+        settled: &Settled,
+        first: Option<(&Said, Common)>,
+    ) -> Result<Writing, ApiError> {
         let mut response = ResponseFacts::default();
         let made = settled.login.as_ref().map(of_made);
         let decoded;
@@ -134,9 +149,9 @@ impl Facts<'_> {
         match (login, &made) {
             (Some(login), Some(made)) => {
                 let auth = AuthFacts { entity_created: login.entity_created, ..made.clone() };
-                self.line(&auth, before, true, Some(&response), "")
+                self.line(&auth, before, true, Some(&response), "", first)
             }
-            _ => self.line(auth, before, true, Some(&response), ""),
+            _ => self.line(auth, before, true, Some(&response), "", first),
         }
     }
 
@@ -147,6 +162,7 @@ impl Facts<'_> {
         has_accessor: bool,
         response: Option<&ResponseFacts<'_>>,
         error: &str,
+        first: Option<(&Said, Common)>,
     ) -> Result<Writing, ApiError> {
         let remote = self.asked.remote.address();
         let heard = self.active.audited_headers.load().of(self.asked);
@@ -162,7 +178,7 @@ impl Facts<'_> {
             }
         }
         let record = Record { time: self.active.clock.precise(), auth, request: &request, response, error };
-        self.active.audit.start(&record).map_err(ApiError::internal)
+        self.active.audit.start_after(&record, first).map_err(ApiError::internal)
     }
 
     fn request_facts<'b>(&'b self, remote: &'b str, headers: &'b [HeaderFacts<'b>], has_accessor: bool) -> RequestFacts<'b> {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use serde_json::{Map, Value};
 
-use crate::audit::Writing;
+use crate::audit::{Said, Writing};
 use crate::base::Ttl;
 use crate::base::time::timeout;
 use crate::lease::Owner;
@@ -61,6 +61,7 @@ struct Audited {
     authorized: Authorized,
     /// Waited for with the line of the reply.
     line: Option<Writing>,
+    said: Said,
 }
 
 /// A request that ran.
@@ -69,6 +70,7 @@ struct Ran {
     /// Kept for the line of the reply, when somebody writes it.
     data: Map<String, Value>,
     line: Option<Writing>,
+    said: Said,
     reply: Result<Reply, ApiError>,
 }
 
@@ -283,10 +285,11 @@ impl Authorized {
 
     /// Step 5.
     async fn audit(self) -> Result<Audited, ApiError> {
-        let mut line = None;
+        let (mut line, mut said) = (None, Said::default());
         if self.routed.active.audit.is_enabled() {
             let facts = self.facts(&self.routed.data, is_write(self.routed.asked.operation));
             let mut first = facts.request(self.before.as_ref())?;
+            said = first.take_said();
             if self.routed.is_plain_read() && !self.routed.flags.is_login {
                 first.hand_over();
                 line = Some(first);
@@ -294,7 +297,7 @@ impl Authorized {
                 first.await.map_err(ApiError::internal)?;
             }
         }
-        Ok(Audited { authorized: self, line })
+        Ok(Audited { authorized: self, line, said })
     }
 
     fn facts<'a>(&'a self, data: &'a Map<String, Value>, has_accessor: bool) -> Facts<'a> {
@@ -314,7 +317,7 @@ impl Authorized {
 impl Audited {
     /// Step 6.
     async fn run(self) -> Ran {
-        let Self { mut authorized, mut line } = self;
+        let Self { mut authorized, mut line, said } = self;
         let routed = &mut authorized.routed;
         let is_recorded = routed.active.audit.is_enabled() || routed.asked.path.as_str().starts_with("sys/audit");
         let data = std::mem::take(&mut routed.data);
@@ -340,14 +343,14 @@ impl Audited {
             }
             (Some(_), None) => Err(ApiError::unsupported_path()),
         };
-        Ran { authorized, data: kept, line, reply }
+        Ran { authorized, data: kept, line, said, reply }
     }
 }
 
 impl Ran {
     /// Steps 7 and 8.
     async fn settle(self) -> Result<Answer, ApiError> {
-        let Self { authorized, data, line, reply } = self;
+        let Self { authorized, data, line, said, reply } = self;
         let routed = &authorized.routed;
         let settled = match reply {
             Ok(reply) => {
@@ -368,7 +371,7 @@ impl Ran {
         };
         if routed.active.audit.is_enabled() {
             let facts = authorized.facts(&data, true);
-            if let Err(error) = Box::pin(facts.response(line, authorized.before.as_ref(), settled.as_ref())).await {
+            if let Err(error) = Box::pin(facts.response(line, &said, authorized.before.as_ref(), settled.as_ref())).await {
                 // Nobody knows of it, nobody keeps it.
                 if let Ok(settled) = &settled {
                     Box::pin(settled.undo(&routed.active)).await;
@@ -408,7 +411,7 @@ async fn beside<T>(line: &mut Option<Writing>, work: impl Future<Output = T>) ->
     .await
 }
 
-fn is_write(operation: Operation) -> bool {
+pub(super) fn is_write(operation: Operation) -> bool {
     matches!(operation, Operation::Create | Operation::Update | Operation::Patch)
 }
 

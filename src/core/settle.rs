@@ -76,7 +76,8 @@ impl Scene<'_> {
             Body::Flow(flow) => return Ok(Settled { body: SettledBody::Flow(flow), ..Settled::nothing(is_accepted) }),
             body => body,
         };
-        let mut envelope = Box::new(Envelope { request_id: Some(self.asked.id.clone()), is_top: self.is_top, ..Envelope::default() });
+        let mut envelope =
+            Box::new(Envelope { request_id: Some(self.asked.id.clone()), is_top: self.is_top, ..Envelope::default() });
         (envelope.warnings, envelope.lists_no_warnings) = (warnings, lists_no_warnings);
         let mut is_kept = false;
         let draft = match body {

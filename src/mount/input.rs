@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
+use super::fields;
 use super::pattern::Captures;
 
 /// What an endpoint takes. Every type that serde can read and that has a schema is one; its doc comments are the help.
@@ -164,11 +165,7 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Input for T {
         for (name, text) in captures {
             data.insert(name.to_owned(), Value::String(text));
         }
-        let mut track = serde_path_to_error::Track::new();
-        let reader = serde_path_to_error::Deserializer::new(Value::Object(data), &mut track);
-        T::deserialize(reader).map_err(|error| {
-            let path = track.path().to_string();
-            let field = path.split(['.', '[']).next().unwrap_or_default();
+        fields::read(data).map_err(|(field, error)| {
             let prefix = if is_probe { "" } else { "Field validation failed: " };
             ApiError::invalid(format!("{prefix}error converting input for field \"{field}\": {error}"))
         })

@@ -8,6 +8,7 @@ mod automated_rotation;
 mod entry;
 pub mod error;
 pub mod field;
+mod fields;
 mod flow;
 #[cfg(test)]
 pub(crate) mod harness;

@@ -58,7 +58,7 @@ impl AppRole {
         let mut reads = 0;
         let presented = self.presented(role_id, input.secret_id.expose().trim(), &mut reads).await;
         if presented.is_err() {
-            self.even_out(reads).await?;
+            self.even_out(reads, READS).await?;
         }
         let (ready, shown) = presented?;
         let role = &ready.role;
@@ -105,8 +105,8 @@ impl AppRole {
     }
 
     /// Reads what a refused login has not: see the module.
-    async fn even_out(&self, reads: u8) -> Result<(), ApiError> {
-        for _ in reads..READS {
+    pub(super) async fn even_out(&self, reads: u8, whole: u8) -> Result<(), ApiError> {
+        for _ in reads..whole {
             self.view.exists(NOWHERE).await?;
         }
         Ok(())
@@ -223,6 +223,10 @@ const REFUSED: &str = "invalid role or secret ID";
 
 /// Records a login reads that finds nothing at hand, up to where it may be refused for what it shows.
 const READS: u8 = 3;
+
+/// Those of a look for the role alone, which a rule for a role has made before each login: whether that finds one must not show
+/// either.
+pub(super) const READS_OF_ROLE: u8 = 2;
 
 /// Where nothing lies.
 const NOWHERE: &str = "role_id/nobody";

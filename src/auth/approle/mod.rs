@@ -86,7 +86,10 @@ impl Plugin for AppRole {
         if role_id.is_empty() {
             return Ok(None);
         }
-        Ok(self.role_by_id(role_id, &mut 0).await?.map(|ready| ready.role.name.clone()))
+        let mut reads = 0;
+        let found = self.role_by_id(role_id, &mut reads).await?;
+        self.even_out(reads, login::READS_OF_ROLE).await?;
+        Ok(found.map(|ready| ready.role.name.clone()))
     }
 
     async fn renew_token(self: Arc<Self>, _: Ctx, token: Arc<TokenInfo>) -> Result<TokenRenewal, ApiError> {

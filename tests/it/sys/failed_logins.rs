@@ -52,6 +52,22 @@ async fn a_role_id_that_is_unknown_costs_and_says_what_a_known_one_does() {
     assert!(reads.iter().all(|read| !read.starts_with("get auth/")), "{reads:?}");
 }
 
+/// Such a rule has the role looked up before the login is judged.
+#[tokio::test]
+async fn a_rule_for_a_role_does_not_tell_which_role_ids_there_are() {
+    let (world, known) = furnished().await;
+    for kind in ["rate-limit", "lease-count"] {
+        let rule = json!({ "path": "auth/approle", "role": "other", "rate": 1_000_000, "max_leases": 1_000_000 });
+        world.post(&format!("sys/quotas/{kind}/other"), rule).await.is(204);
+    }
+    let login = |role_id: &Value| json!({ "role_id": role_id, "secret_id": "wrong" });
+    let cold = seen(&world, "auth/approle/login", login(&known)).await;
+    assert_eq!((cold.0, cold.1.as_str()), (400, "{\"errors\":[\"invalid role or secret ID\"]}\n"));
+    for id in [&json!("unknown"), &known, &json!("unknown")] {
+        assert_eq!(seen(&world, "auth/approle/login", login(id)).await, cold, "{id}");
+    }
+}
+
 #[tokio::test]
 async fn a_user_name_that_is_unknown_costs_and_says_what_a_known_one_does() {
     let (first, _) = furnished().await;

@@ -1,12 +1,11 @@
 //! The records of a mount, and how they change.
 
-use std::sync::Arc;
+use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use crate::barrier::{BarrierError, Guarded, Txn, View};
-use crate::base::turns::Turn;
 use crate::base::{Key, random};
 use crate::mount::{ApiError, Deps};
 use crate::storage::Version as Stored;
@@ -93,14 +92,14 @@ impl Store {
 
     /// Changes what holds for all keys.
     pub(super) async fn change_config(&self, change: impl Fn(&mut Config) + Send + Sync) -> Result<(), ApiError> {
-        let _turn = self.deps.turns.take(self.root.key(CONFIG).as_str()).await;
+        let key = self.root.key(CONFIG);
+        let _turn = self.deps.turns.take(key.as_str()).await;
         for _ in 0..TRIES {
-            let stored = self.root.read_versioned::<Config>(CONFIG).await?;
-            let mut txn = self.root.txn();
-            expect(&mut txn, &self.root, CONFIG, stored.as_ref().map(|(_, version)| *version));
-            let mut config = stored.map(|(config, _)| config).unwrap_or_default();
+            let (stored, at) = self.root.read_versioned_at::<Config>(&key).await?.unzip();
+            let mut config = stored.unwrap_or_default();
             change(&mut config);
-            txn.put(&self.root, CONFIG, &config)?;
+            let mut txn = self.root.txn();
+            txn.expect(key.clone(), at).put_at(key.clone(), &config)?;
             if is_committed(txn).await? {
                 return Ok(());
             }
@@ -145,9 +144,10 @@ impl Store {
     /// # Errors
     /// 400 when the check-and-set number is another than that of the current version, or is missing and needed.
     pub(super) async fn write(&self, path: &str, what: &What, cas: Option<i64>) -> Result<Written, ApiError> {
-        let _turn = self.turn(path).await;
+        let key = self.meta.key(path);
+        let _turn = self.deps.turns.take(key.as_str()).await;
         for _ in 0..TRIES {
-            let stored = self.meta.read_versioned::<Metadata>(path).await?;
+            let stored = self.meta.read_versioned_at::<Metadata>(&key).await?;
             if stored.is_none() && matches!(what, What::Patched(_)) {
                 return Ok(Written::NoVersion);
             }
@@ -171,7 +171,7 @@ impl Store {
                 },
             };
             let Added { version, without } = metadata.add(&config, self.now());
-            let mut txn = self.change_txn(path, at, &metadata, &without)?;
+            let mut txn = self.change_txn(&key, at, &metadata, &without)?;
             txn.put(&self.data, &data_key(&metadata, metadata.current, version), object)?;
             if is_committed(txn).await? {
                 return Ok(Written::Version(metadata.shown_version(metadata.current, version)));
@@ -186,12 +186,13 @@ impl Store {
     where
         F: Fn(Option<Metadata>, &Config, DateTime<Utc>) -> Result<Option<Next>, ApiError> + Send + Sync,
     {
-        let _turn = self.turn(path).await;
+        let key = self.meta.key(path);
+        let _turn = self.deps.turns.take(key.as_str()).await;
         for _ in 0..TRIES {
-            let (stored, at) = self.meta.read_versioned::<Metadata>(path).await?.unzip();
+            let (stored, at) = self.meta.read_versioned_at::<Metadata>(&key).await?.unzip();
             let config = self.config().await?;
             let Some(next) = change(stored, &config, self.now())? else { return Ok(()) };
-            let txn = self.change_txn(path, at, &next.metadata, &next.without)?;
+            let txn = self.change_txn(&key, at, &next.metadata, &next.without)?;
             if is_committed(txn).await? {
                 return Ok(());
             }
@@ -201,12 +202,12 @@ impl Store {
 
     /// Removes a key with all its versions, if it is there.
     pub(super) async fn remove(&self, path: &str) -> Result<(), ApiError> {
-        let _turn = self.turn(path).await;
+        let key = self.meta.key(path);
+        let _turn = self.deps.turns.take(key.as_str()).await;
         for _ in 0..TRIES {
-            let Some((metadata, at)) = self.meta.read_versioned::<Metadata>(path).await? else { return Ok(()) };
+            let Some((metadata, at)) = self.meta.read_versioned_at::<Metadata>(&key).await? else { return Ok(()) };
             let mut txn = self.meta.txn();
-            txn.expect_at(&self.meta, path, at);
-            txn.delete(&self.meta, path);
+            txn.expect(key.clone(), Some(at)).delete(&self.meta, path);
             for (number, version) in &metadata.versions {
                 txn.delete(&self.data, &data_key(&metadata, *number, *version));
             }
@@ -241,22 +242,17 @@ impl Store {
 
     fn change_txn(
         &self,
-        path: &str,
+        key: &Key,
         at: Option<Stored>,
         metadata: &Metadata,
         without: &[(u64, Version)],
     ) -> Result<Txn, ApiError> {
         let mut txn = self.meta.txn();
-        expect(&mut txn, &self.meta, path, at);
-        txn.put(&self.meta, path, metadata)?;
+        txn.expect(key.clone(), at).put_at(key.clone(), metadata)?;
         for (number, version) in without {
             txn.delete(&self.data, &data_key(metadata, *number, *version));
         }
         Ok(txn)
-    }
-
-    async fn turn(&self, path: &str) -> Turn {
-        Arc::clone(&self.deps.turns).take(self.meta.key(path).as_str()).await
     }
 }
 
@@ -279,13 +275,6 @@ fn check_cas(metadata: &Metadata, config: &Config, cas: Option<i64>) -> Result<(
     }
 }
 
-fn expect(txn: &mut Txn, view: &View, key: &str, at: Option<Stored>) {
-    match at {
-        Some(version) => txn.expect_at(view, key, version),
-        None => txn.expect_absent(view, key),
-    };
-}
-
 /// False: something came in between, and nothing was written.
 async fn is_committed(txn: Txn) -> Result<bool, ApiError> {
     match txn.commit().await {
@@ -298,8 +287,10 @@ async fn is_committed(txn: Txn) -> Result<bool, ApiError> {
 /// Where the object of a version lies: by the time it was written, so that what is written together shares pages of storage,
 /// whatever the keys are, and mostly falls off together as well.
 fn data_key(metadata: &Metadata, number: u64, version: Version) -> String {
-    let millis = u64::try_from(version.created.timestamp_millis()).unwrap_or(0);
-    format!("{}-{}-{number}", random::time62(millis), metadata.id)
+    let mut key = random::time62(u64::try_from(version.created.timestamp_millis()).unwrap_or(0));
+    // Writing to memory does not fail.
+    let _ = write!(key, "-{}-{number}", metadata.id);
+    key
 }
 
 fn contended() -> ApiError {
