@@ -147,29 +147,44 @@ impl Input for Named {
 
 impl<T: DeserializeOwned + JsonSchema + Send + 'static> Input for T {
     fn fields() -> Vec<FieldInfo> {
-        let schema = SchemaGenerator::default().into_root_schema_for::<T>().to_value();
-        let properties = schema.get("properties").and_then(Value::as_object);
-        let field = |(name, schema): (&String, &Value)| FieldInfo {
-            name: name.clone(),
-            about: schema.get("description").and_then(Value::as_str).unwrap_or_default().to_owned(),
-            schema: schema.clone(),
-            takes_all: false,
-        };
-        properties.map(|properties| properties.iter().map(field).collect()).unwrap_or_default()
+        fields_of(&SchemaGenerator::default().into_root_schema_for::<T>().to_value())
     }
 
     fn decode(decoded: Decoded) -> Result<Self, ApiError> {
-        let Decoded { captures, mut data, is_probe } = decoded;
+        let is_probe = decoded.is_probe;
+        fields::read(decoded.together()).map_err(|(field, error)| unreadable(is_probe, &field, &error))
+    }
+}
+
+// Apart from the type that is read, so that the program holds it once.
+
+impl Decoded {
+    /// Data and what the path says, which wins.
+    fn together(self) -> Map<String, Value> {
+        let Self { captures, mut data, .. } = self;
         // Not supplied.
         data.retain(|_, value| !value.is_null());
         for (name, text) in captures {
             data.insert(name.to_owned(), Value::String(text));
         }
-        fields::read(data).map_err(|(field, error)| {
-            let prefix = if is_probe { "" } else { "Field validation failed: " };
-            ApiError::invalid(format!("{prefix}error converting input for field \"{field}\": {error}"))
-        })
+        data
     }
+}
+
+fn fields_of(schema: &Value) -> Vec<FieldInfo> {
+    let properties = schema.get("properties").and_then(Value::as_object);
+    let field = |(name, schema): (&String, &Value)| FieldInfo {
+        name: name.clone(),
+        about: schema.get("description").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        schema: schema.clone(),
+        takes_all: false,
+    };
+    properties.map(|properties| properties.iter().map(field).collect()).unwrap_or_default()
+}
+
+fn unreadable(is_probe: bool, field: &str, error: &serde_json::Error) -> ApiError {
+    let prefix = if is_probe { "" } else { "Field validation failed: " };
+    ApiError::invalid(format!("{prefix}error converting input for field \"{field}\": {error}"))
 }
 
 /// A copy of the body for an input that looks at it.

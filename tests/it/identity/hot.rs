@@ -46,6 +46,25 @@ async fn a_merged_token_reads_no_storage_either() {
 }
 
 #[tokio::test]
+async fn who_logs_in_again_is_known_until_his_alias_leads_elsewhere() {
+    let world = World::new().await;
+    let (_, first) = world.token("one", "bob").await;
+    world.token("one", "bob").await;
+    world.storage.reads();
+    assert_eq!(world.token("one", "bob").await.1, first);
+    let reads = world.storage.reads();
+    assert!(reads.iter().all(|read| !read.contains(" identity/")), "{reads:?}");
+    let alias = world.read(&format!("identity/entity/id/{first}")).await.data()["aliases"][0]["id"].clone();
+    let other = world.made("identity/entity", json!({ "name": "robert" })).await;
+    let path = format!("identity/entity-alias/id/{}", text(&alias));
+    world.write(&path, json!({ "canonical_id": other })).await;
+    assert_eq!(world.token("one", "bob").await.1, other);
+    world.delete(&path).await.is(204);
+    let third = world.token("one", "bob").await.1;
+    assert!(third != first && third != other, "{third}");
+}
+
+#[tokio::test]
 async fn a_start_reads_no_entities() {
     let world = World::new().await;
     for number in 0..20 {
