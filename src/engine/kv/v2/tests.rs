@@ -211,6 +211,23 @@ async fn what_is_destroyed_does_not_come_back() {
     assert_eq!(kv.get("data/a").await.ok()["data"], json!({ "n": 2 }));
 }
 
+/// That is what makes writing cheap: see `docs/architecture.md`, section 12.
+#[tokio::test]
+async fn objects_lie_in_order_of_their_writing_whatever_the_keys_are() {
+    let kv = bench().await;
+    let mut after = Vec::new();
+    for (path, number) in [("z", 1), ("a", 1), ("m/n", 1), ("z", 2), ("a", 2)] {
+        kv.rig.advance(Ttl::seconds(1));
+        put(&kv, path, json!({ "of": path }), number).await;
+        let keys = kv.keys("v2/data/");
+        assert_eq!(keys[..after.len()], after, "a new one is the last one");
+        after = keys;
+    }
+    for (path, number) in [("z", 1), ("a", 1), ("m/n", 1), ("z", 2), ("a", 2)] {
+        assert_eq!(version(&kv, path, number).await.ok()["data"], json!({ "of": path }));
+    }
+}
+
 #[tokio::test]
 async fn old_versions_fall_off_with_their_objects() {
     let kv = bench().await;
