@@ -200,10 +200,9 @@ impl Txn {
 
     /// The same at a whole key, for who uses it again.
     pub fn put_at<T: Serialize + ?Sized>(&mut self, key: Key, record: &T) -> Result<&mut Self, BarrierError> {
-        // Growing would leave what was written so far behind in memory.
+        // Room for most: to grow leaves what was written so far behind in memory.
         let mut plain = zeroize::Zeroizing::new(Vec::with_capacity(TYPICAL));
-        let written = serde_json::to_writer(&mut *plain, record);
-        match written {
+        match serde_json::to_writer(&mut *plain, record) {
             Ok(()) => self.put_bytes_at(key, &plain),
             Err(error) => Err(BarrierError::Decode(key, error.to_string())),
         }

@@ -6,8 +6,8 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::decode;
 use super::error::ApiError;
-use super::fields;
 use super::pattern::Captures;
 
 /// What an endpoint takes. Every type that serde can read and that has a schema is one; its doc comments are the help.
@@ -152,7 +152,7 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Input for T {
 
     fn decode(decoded: Decoded) -> Result<Self, ApiError> {
         let is_probe = decoded.is_probe;
-        fields::read(decoded.together()).map_err(|(field, error)| unreadable(is_probe, &field, &error))
+        decode::fields(decoded.together()).map_err(|(field, error)| unreadable(is_probe, &field, &error))
     }
 }
 

@@ -5,10 +5,10 @@
 //! [`Deps`] it was opened with, and a [`Ctx`] for each request; it cannot see other mounts or HTTP.
 
 mod automated_rotation;
+mod decode;
 mod entry;
 pub mod error;
 pub mod field;
-mod fields;
 mod flow;
 #[cfg(test)]
 pub(crate) mod harness;

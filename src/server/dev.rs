@@ -32,7 +32,7 @@ pub(super) async fn prepare(
     let share = made.shares.first().ok_or("the dev server has no key")?;
     let unseal_key = Secret::new(STANDARD.encode(share.expose()));
     core.unseal(unseal_key.expose()).await.map_err(|error| format!("the dev server cannot be unsealed: {error}"))?;
-    let mut admin = Admin { core, url, token: made.root_token };
+    let mut admin = Admin { core, token: made.root_token };
     if let Some(id) = flags.dev_root_token_id.clone().map(Secret::new).or_else(|| environment.dev_root_token_id.clone()) {
         let body = json!({ "id": id.expose(), "policies": ["root"], "no_parent": true });
         admin.write("auth/token/create", body).await?;
@@ -45,6 +45,10 @@ pub(super) async fn prepare(
     say(dev_banner(url, tls.map(DevTls::ca).as_deref(), &unseal_key, &admin.token).expose());
     if flags.dev_aws {
         aws(&admin, background).await?;
+        // What the command line has not got by itself.
+        let ca = tls.map(|tls| tls.ca().display().to_string());
+        let token = flags.dev_no_store_token.then(|| admin.token.expose().as_str());
+        say(&lines_to_paste(&program(), url, ca.as_deref(), token));
     }
     if !flags.dev_no_store_token
         && let Err(error) = store_token(&Io::process(), admin.token.expose())
@@ -54,7 +58,7 @@ pub(super) async fn prepare(
     Ok(())
 }
 
-/// A stand-in for AWS beside the server, an engine that uses it, an application that may log in, and lines to paste.
+/// A stand-in for AWS beside the server, an engine that uses it, and an application that may log in.
 async fn aws(admin: &Admin<'_>, background: &Background) -> Result<(), String> {
     let started = Sandbox::start(Arc::clone(&background.clock), &background.tasks, &background.shutdown).await;
     let sandbox = started.map_err(|error| format!("-dev-aws: the stand-in for AWS does not start: {error}"))?;
@@ -72,13 +76,27 @@ async fn aws(admin: &Admin<'_>, background: &Background) -> Result<(), String> {
     admin.write("sys/policies/acl/app", json!({ "policy": APP_POLICY })).await?;
     let role = json!({ "token_policies": ["app"], "token_ttl": "1h", "token_max_ttl": "4h" });
     admin.write("auth/approle/role/app", role).await?;
-    say(&format!(
-        "A stand-in for AWS answers at {url} (IAM and STS, account {account}). Paste these in another terminal, one
-after the other:
+    let account = sandbox.account();
+    say(&format!("A stand-in for AWS answers at {url} (IAM and STS, account {account}).\n"));
+    Ok(())
+}
 
-    alias vault=\"$PWD/target/release/leasehold\"
-    export VAULT_ADDR='{address}'
-    ROLE_ID=$(vault read -field=role_id auth/approle/role/app/role-id)
+/// The command line, as a shell calls it: this program, wherever the other terminal stands.
+fn program() -> String {
+    let path = std::env::current_exe().ok().and_then(|path| path.into_os_string().into_string().ok());
+    let path = path.filter(|path| !path.contains(['\'', '"', '$', '`', '\\', '\n']));
+    path.unwrap_or_else(|| "leasehold".to_owned())
+}
+
+/// Credentials of AWS from login to revocation, line by line; a certificate and a token where the command line needs them.
+fn lines_to_paste(program: &str, address: &str, ca: Option<&str>, token: Option<&str>) -> String {
+    let export =
+        |name: &str, value: Option<&str>| value.map(|value| format!("    export {name}='{value}'\n")).unwrap_or_default();
+    format!(
+        "Paste these in another terminal, one after the other:
+
+    alias vault=\"'{program}'\"
+{address}{ca}{token}    ROLE_ID=$(vault read -field=role_id auth/approle/role/app/role-id)
     SECRET_ID=$(vault write -f -field=secret_id auth/approle/role/app/secret-id)
     APP_TOKEN=$(vault write -field=token auth/approle/login role_id=\"$ROLE_ID\" secret_id=\"$SECRET_ID\")
     VAULT_TOKEN=$APP_TOKEN vault read aws/creds/deploy
@@ -88,17 +106,15 @@ after the other:
     vault list sys/leases/lookup/aws/creds/deploy    # nothing left: the user is gone at AWS, too
 
 ",
-        account = sandbox.account(),
-        address = admin.url,
-    ));
-    Ok(())
+        address = export("VAULT_ADDR", Some(address)),
+        ca = export("VAULT_CACERT", ca),
+        token = export("VAULT_TOKEN", token),
+    )
 }
 
 /// Speaks to the server as its operator.
 struct Admin<'a> {
     core: &'a Arc<Core>,
-    /// Where clients reach it.
-    url: &'a str,
     token: Secret<String>,
 }
 

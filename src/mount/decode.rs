@@ -7,7 +7,7 @@ use serde_json::map::IntoIter;
 use serde_json::{Error, Map, Value};
 
 /// Reads `T`, or says in which field it fails; the name is empty when it is no single one.
-pub(super) fn read<T: DeserializeOwned>(data: Map<String, Value>) -> Result<T, (String, Error)> {
+pub(super) fn fields<T: DeserializeOwned>(data: Map<String, Value>) -> Result<T, (String, Error)> {
     let mut wrong = String::new();
     T::deserialize(Fields { rest: data.into_iter(), next: None, wrong: &mut wrong }).map_err(|error| (wrong, error))
 }
