@@ -96,25 +96,25 @@ struct TermRecord {
     encryptions: u64,
 }
 
-/// Nonces of one batch: the operating system is asked for some at once. Each is given away once, and none outlives its batch.
+/// Nonces of one batch: the first is random, each of the others is one more than the one before it (NIST SP 800-38D, section
+/// 8.2.2). None outlives its batch, so a machine that is copied while it runs does not use one twice.
 #[derive(Debug, Default)]
 pub(super) struct Nonces {
-    drawn: [[u8; NONCE_LEN]; DRAWN],
-    left: usize,
+    last: Option<u128>,
 }
 
 impl Nonces {
     fn next(&mut self) -> [u8; NONCE_LEN] {
-        let last = self.left.checked_sub(1).and_then(|last| Some((last, *self.drawn.get(last)?)));
-        if let Some((last, nonce)) = last {
-            self.left = last;
-            return nonce;
-        }
-        random::fill(self.drawn.as_flattened_mut());
-        self.left = DRAWN - 1;
-        let [.., last] = self.drawn;
-        last
+        let next = self.last.map_or_else(random_nonce, |last| last.wrapping_add(1) & LARGEST_NONCE);
+        self.last = Some(next);
+        let mut nonce = [0; NONCE_LEN];
+        nonce.iter_mut().rev().zip(next.to_le_bytes()).for_each(|(to, from)| *to = from);
+        nonce
     }
+}
+
+fn random_nonce() -> u128 {
+    random::bytes::<NONCE_LEN>().into_iter().fold(0, |number, byte| number << 8 | u128::from(byte))
 }
 
 impl Keyring {
@@ -241,9 +241,25 @@ pub(super) fn path() -> Key {
 const VERSION: u8 = 2;
 /// Term, version and nonce.
 const HEADER: usize = 4 + 1 + NONCE_LEN;
-/// Most batches put no more than so many values.
-const DRAWN: usize = 8;
+/// All bits of a nonce.
+const LARGEST_NONCE: u128 = (1 << (8 * NONCE_LEN)) - 1;
 /// What the header of the keyring's own value says.
 const ROOT_TERM: u32 = 1;
 /// Ceiling for one key with random 96-bit nonces, as in Vault (spec `sys.md` §2).
 const MAX_OPERATIONS: u64 = 3_865_470_566;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nonces_of_a_batch_count_on_from_a_random_one() {
+        let mut nonces = Nonces::default();
+        let (first, second) = (nonces.next(), nonces.next());
+        assert_ne!(first, Nonces::default().next());
+        let number = |nonce: [u8; NONCE_LEN]| nonce.into_iter().fold(0_u128, |number, byte| number << 8 | u128::from(byte));
+        assert_eq!(number(second), (number(first) + 1) & LARGEST_NONCE);
+        let mut last = Nonces { last: Some(LARGEST_NONCE) };
+        assert_eq!((last.next(), last.next()), ([0; NONCE_LEN], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]));
+    }
+}

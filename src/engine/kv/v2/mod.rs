@@ -20,6 +20,7 @@ mod merge;
 mod metadata;
 mod record;
 mod store;
+mod stored_versions;
 mod upgrade;
 mod versions;
 

@@ -11,6 +11,8 @@ use crate::base::{Ttl, random};
 use crate::mount::ApiError;
 use crate::mount::field::{Int, SignedSeconds};
 
+use super::stored_versions;
+
 /// What holds for all keys of a mount.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -53,21 +55,18 @@ pub(super) struct Metadata {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) custom: BTreeMap<String, String>,
     /// The versions that are kept, by number.
-    #[serde(default)]
+    #[serde(with = "stored_versions")]
     pub(super) versions: BTreeMap<u64, Version>,
 }
 
-/// What is known of a version. Short names: each write of a key writes all that are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What is known of a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Version {
     /// When it was written.
-    #[serde(rename = "c", with = "stored_time")]
     pub(super) created: DateTime<Utc>,
     /// From when on it is deleted; in the future: it will be.
-    #[serde(rename = "d", with = "stored_time::option", default, skip_serializing_if = "Option::is_none")]
     pub(super) deletion: Option<DateTime<Utc>>,
     /// Its object is gone for good.
-    #[serde(rename = "x", default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) destroyed: bool,
 }
 
@@ -232,7 +231,7 @@ fn is_usual<T: Default + PartialEq>(value: &T) -> bool {
 /// Versions kept when nobody says how many (spec `kv.md` §4).
 const DEFAULT_VERSIONS: u64 = 10;
 
-/// All versions of a key are listed in one record, some fifty bytes each, which each write replaces.
+/// All versions of a key are listed in one record, some twenty bytes each, which each write replaces.
 const MOST_VERSIONS: u64 = 100_000;
 
 /// What a duration of Go's can hold.
@@ -309,9 +308,17 @@ mod tests {
     #[test]
     fn records_read_back_as_they_were() {
         let mut metadata = Metadata { custom: BTreeMap::from([("k".to_owned(), "v".to_owned())]), ..Metadata::fresh(at(0)) };
-        metadata.add(&config(0), at(1));
-        let read: Metadata = serde_json::from_slice(&serde_json::to_vec(&metadata).unwrap()).unwrap();
-        assert_eq!(read.shown(), metadata.shown());
+        let read = |metadata: &Metadata| serde_json::from_slice::<Metadata>(&serde_json::to_vec(metadata).unwrap()).unwrap();
+        assert_eq!(read(&metadata).shown(), metadata.shown(), "without versions");
+        for second in 1..=12 {
+            metadata.add(&config(0), at(second));
+        }
+        metadata.versions.get_mut(&5).unwrap().deletion = Some(at(11_000_000_000));
+        metadata.versions.get_mut(&6).unwrap().destroyed = true;
+        assert_eq!(read(&metadata).versions, metadata.versions);
+        assert_eq!(read(&metadata).shown(), metadata.shown());
+        metadata.versions.remove(&7);
+        assert!(serde_json::to_vec(&metadata).is_err(), "a gap would shift the numbers behind it");
         for config in [config(3), Config { delete_version_after: None, ..config(0) }] {
             assert_eq!(serde_json::from_slice::<Config>(&serde_json::to_vec(&config).unwrap()).unwrap(), config);
         }
