@@ -134,10 +134,18 @@ fn looks_otherwise(text: &str) -> bool {
     let body = lower.trim_start_matches(['+', '-']).replace('_', "");
     let number = body.starts_with(|c: char| c.is_ascii_digit() || c == '.')
         && (body.parse::<f64>().is_ok()
-            || ["0x", "0o", "0b"].iter().any(|mark| body.starts_with(mark))
+            || is_in_base(&body, "0x", 16)
+            || is_in_base(&body, "0o", 8)
+            || is_in_base(&body, "0b", 2)
             || body.contains(':')
                 && body.split(':').all(|part| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit() || c == '.')));
     number || is_time(text)
+}
+
+/// Whether a text is a mark and digits of that base behind it, as many as a number has.
+fn is_in_base(text: &str, mark: &str, base: u32) -> bool {
+    let digits = text.strip_prefix(mark).filter(|digits| digits.chars().all(|digit| digit.is_digit(base)));
+    digits.is_some_and(|digits| u64::from_str_radix(digits, base).is_ok())
 }
 
 /// `2006-01-02`, alone or with a time of day behind it.
@@ -202,6 +210,10 @@ mod tests {
             ("5", "\"5\""),
             ("-1.5e3", "\"-1.5e3\""),
             ("0x1f", "\"0x1f\""),
+            ("-0b101", "\"-0b101\""),
+            ("0b89b569-4a3a-4302-b4b3-105bc3cbce5c", "0b89b569-4a3a-4302-b4b3-105bc3cbce5c"),
+            ("0o8", "0o8"),
+            ("0x", "0x"),
             ("1:30", "\"1:30\""),
             ("null", "\"null\""),
             ("", "\"\""),
