@@ -97,7 +97,7 @@ struct TermRecord {
 }
 
 /// Nonces of one batch: the first is random, each of the others is one more than the one before it (NIST SP 800-38D, section
-/// 8.2.2). None outlives its batch, so a machine that is copied while it runs does not use one twice.
+/// 8.2.2). None outlives its batch: a machine that is copied while it runs has none in store to use twice.
 #[derive(Debug, Default)]
 pub(super) struct Nonces {
     last: Option<u128>,

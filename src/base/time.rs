@@ -309,15 +309,13 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 /// `work`, or `None` when `limit` passes first on `clock`.
 pub async fn timeout<F: Future>(clock: &dyn Clock, limit: Duration, work: F) -> Option<F::Output> {
     let mut work = std::pin::pin!(work);
-    // What is ready needs no timer.
-    if let Poll::Ready(out) = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
-        return Some(out);
-    }
-    tokio::select! {
-        biased;
-        out = work => Some(out),
-        () = clock.sleep(limit) => None,
-    }
+    // What is ready at once needs no timer.
+    let mut end = None;
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(out) => Poll::Ready(Some(out)),
+        Poll::Pending => end.get_or_insert_with(|| clock.sleep(limit)).as_mut().poll(cx).map(|()| None),
+    })
+    .await
 }
 
 /// The clock of the machine.

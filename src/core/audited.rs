@@ -24,7 +24,6 @@ use crate::token::TokenInfo;
 use super::Active;
 use super::access::Identified;
 use super::envelope::{Data, Envelope};
-use super::handle::is_write;
 use super::settle::{LoginFacts, Settled, SettledBody};
 
 /// Everything a line may speak of.
@@ -342,6 +341,11 @@ fn facts_of(mount: &Mount, has_accessor: bool) -> MountFacts<'_> {
         clear_request_keys: entry.config.audit_non_hmac_request_keys.as_deref().unwrap_or_default(),
         clear_response_keys: entry.config.audit_non_hmac_response_keys.as_deref().unwrap_or_default(),
     }
+}
+
+/// Whether it writes: then the first line names the mount's accessor, as the second of any operation does.
+pub(super) fn is_write(operation: Operation) -> bool {
+    matches!(operation, Operation::Create | Operation::Update | Operation::Patch)
 }
 
 /// The entity, or a hash of the policies.

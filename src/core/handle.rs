@@ -20,7 +20,7 @@ use crate::policy::{Ask, Operation, Verdict};
 
 use super::access::{Identified, refused};
 use super::answer::{Answer, Outcome, Refusal};
-use super::audited::Facts;
+use super::audited::{Facts, is_write};
 use super::settle::{self, Settled};
 use super::{Active, wrapping};
 
@@ -409,10 +409,6 @@ async fn beside<T>(line: &mut Option<Writing>, work: impl Future<Output = T>) ->
         done
     })
     .await
-}
-
-pub(super) fn is_write(operation: Operation) -> bool {
-    matches!(operation, Operation::Create | Operation::Update | Operation::Patch)
 }
 
 /// A login, of somebody who is not locked out.

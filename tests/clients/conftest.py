@@ -1,5 +1,6 @@
 """What the tests with real clients share: moto as AWS, and servers of ours beside it."""
 import os
+import re
 import sys
 
 import boto3
@@ -47,6 +48,15 @@ class Account:
     def lent_users(self):
         names = [u["UserName"] for u in self.client("iam").list_users()["Users"]]
         return [name for name in names if name.startswith("vault-")]
+
+
+def assert_seen(text, patterns):
+    """All of them are in the text, one behind the other."""
+    at = 0
+    for pattern in patterns:
+        found = re.compile(pattern).search(text, at)
+        assert found, "%s is not in: %s" % (pattern, text[at:])
+        at = found.end()
 
 
 def clean_env_of(server, **more):

@@ -6,7 +6,7 @@ import subprocess
 
 
 import servers
-from conftest import ACCOUNT, REGION
+from conftest import ACCOUNT, REGION, assert_seen
 from instance import Metadata, Notary
 from test_aws_auth import told
 
@@ -70,11 +70,7 @@ def test_the_commands_of_the_page_do_what_it_says(account, tmp_path):
         done = subprocess.run(["sh", "-eu", "-c", script], env=env, cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stdout
-        at = 0
-        for pattern in SEEN:
-            found = re.compile(pattern).search(done.stdout, at)
-            assert found, "%s is not in: %s" % (pattern, done.stdout[at:])
-            at = found.end()
+        assert_seen(done.stdout, SEEN)
         token = (tmp_path / "token").read_text().strip()
         assert server.call("GET", "auth/token/lookup-self", token=token)["data"]["meta"]["role"] == "ec2-webapp"
 
