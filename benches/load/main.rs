@@ -68,6 +68,7 @@ async fn measure(options: &Options, launcher: &Launcher<'_>) -> Result<(), Faile
     }
     for &mode in &options.modes {
         let report = &mut report;
+        report::progress(mode.word());
         let measured = match mode {
             Mode::Cpu => cpu::measure(options, launcher, report).await,
             Mode::Durable => durable::measure(options, launcher, report).await,

@@ -182,5 +182,10 @@ pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
+/// How far a long run is, beside the output.
+pub(crate) fn progress(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 /// Part of a turn that goes by before it is measured.
 const WARM_UP: f64 = 0.2;

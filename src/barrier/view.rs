@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::base::Key;
+use crate::base::{Key, Secret};
 use crate::storage::{Batch, Expect, Page, StorageError, Stored, Version, Write};
 
 use super::keyring::Nonces;
@@ -185,12 +185,14 @@ pub struct Txn {
     barrier: Arc<Barrier>,
     batch: Batch,
     nonces: Nonces,
+    /// Where records are written before they are sealed.
+    plain: Secret<Vec<u8>>,
     pub(super) tallies: Vec<Held>,
 }
 
 impl Txn {
     pub(super) fn new(barrier: Arc<Barrier>) -> Self {
-        Self { barrier, batch: Batch::default(), nonces: Nonces::default(), tallies: Vec::new() }
+        Self { barrier, batch: Batch::default(), nonces: Nonces::default(), plain: Secret::default(), tallies: Vec::new() }
     }
 
     /// Puts a record.
@@ -200,12 +202,16 @@ impl Txn {
 
     /// The same at a whole key, for who uses it again.
     pub fn put_at<T: Serialize + ?Sized>(&mut self, key: Key, record: &T) -> Result<&mut Self, BarrierError> {
+        let mut plain = std::mem::take(&mut self.plain);
+        plain.expose_mut().clear();
         // Room for most: to grow leaves what was written so far behind in memory.
-        let mut plain = zeroize::Zeroizing::new(Vec::with_capacity(TYPICAL));
-        match serde_json::to_writer(&mut *plain, record) {
-            Ok(()) => self.put_bytes_at(key, &plain),
+        plain.expose_mut().reserve(TYPICAL);
+        let put = match serde_json::to_writer(plain.expose_mut(), record) {
+            Ok(()) => self.put_bytes_at(key, plain.expose()).map(drop),
             Err(error) => Err(BarrierError::Decode(key, error.to_string())),
-        }
+        };
+        self.plain = plain;
+        put.map(|()| self)
     }
 
     /// Puts bytes.
@@ -272,6 +278,8 @@ impl Txn {
         if self.is_empty() {
             return Ok(());
         }
+        // Not while it waits.
+        drop(std::mem::take(&mut self.plain));
         if self.tallies.is_empty() {
             return Ok(self.barrier.storage().commit(self.batch).await?);
         }

@@ -1,6 +1,7 @@
 //! Paths, parsed once at the edge and typed from there on.
 
 use std::borrow::Borrow;
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -134,6 +135,11 @@ impl fmt::Display for MountPath {
     }
 }
 
+thread_local! {
+    /// Where a key is put together, so that to make one is one allocation.
+    static JOINED: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
 /// A key in storage. Segments are parted by `/`; a key that ends in `/` is a prefix.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(Arc<str>);
@@ -147,7 +153,12 @@ impl Key {
     /// This key followed by `rest`.
     #[must_use]
     pub fn join(&self, rest: &str) -> Self {
-        Self([&self.0, rest].concat().into())
+        JOINED.with_borrow_mut(|joined| {
+            joined.clear();
+            joined.push_str(&self.0);
+            joined.push_str(rest);
+            Self(joined.as_str().into())
+        })
     }
 
     /// The text.
@@ -158,6 +169,12 @@ impl Key {
     /// What follows `prefix`, when this key lies under it.
     pub fn under<'a>(&'a self, prefix: &Self) -> Option<&'a str> {
         self.0.strip_prefix(&*prefix.0)
+    }
+}
+
+impl From<&Key> for Arc<str> {
+    fn from(key: &Key) -> Self {
+        Self::clone(&key.0)
     }
 }
 

@@ -25,6 +25,13 @@ impl<T: Zeroize> Secret<T> {
     }
 }
 
+impl Secret<Vec<u8>> {
+    /// Its bytes, to be written anew.
+    pub fn expose_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.0
+    }
+}
+
 impl Secret<String> {
     /// Compares without telling by its time where the two differ; only their lengths show.
     pub fn matches(&self, other: &str) -> bool {

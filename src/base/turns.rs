@@ -34,9 +34,9 @@ impl Turns {
     }
 
     /// Waits for the turn of `key`.
-    pub async fn take(self: &Arc<Self>, key: &str) -> Turn {
-        let shard = shard_of(key);
-        let key: Arc<str> = key.into();
+    pub async fn take(self: &Arc<Self>, key: impl Into<Arc<str>>) -> Turn {
+        let key = key.into();
+        let shard = shard_of(&key);
         let line = self.with_shard(shard, |lines| Arc::clone(lines.entry(Arc::clone(&key)).or_default()));
         let mut turn = Turn { turns: Arc::clone(self), key, shard, guard: None };
         turn.guard = Some(line.lock_owned().await);

@@ -86,8 +86,7 @@ impl Active {
             return work.await;
         }
         // The client may leave; the work goes on.
-        let task = self.tasks.spawn(work);
-        task.await.unwrap_or_else(|_| Err(ApiError::internal("the server stopped before the request ended").into()))
+        self.tasks.see_through(work).await
     }
 }
 

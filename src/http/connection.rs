@@ -1,9 +1,8 @@
 //! One connection, from its handshake to its end.
 
 use std::convert::Infallible;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -66,7 +65,9 @@ pub(super) async fn serve<S: HttpService>(stream: WireStream, app: S, info: Arc<
 fn http(tasks: &Tasks) -> Builder<OnTasks> {
     let mut builder = Builder::new(OnTasks(tasks.clone()));
     // No `max_headers`: hyper's own bound, 100, keeps the list of a request's headers off the heap.
-    builder.http1().max_buf_size(HEAD_BYTES).header_read_timeout(None);
+    // Half closed: who has sent all gets the answer, as from Go's server. To look for the peer's end during each request would take
+    // hyper another buffer of 8 KiB each time; where a reply goes on by itself, `pulse` does.
+    builder.http1().max_buf_size(HEAD_BYTES).header_read_timeout(None).half_close(true);
     builder.http2().max_header_list_size(HEAD_BYTES_HTTP2).max_concurrent_streams(STREAMS);
     builder
 }
@@ -86,25 +87,16 @@ where
 
 /// Hands a request to the application; the reply gets the listener's headers.
 async fn answer<S: HttpService>(
-    mut app: S,
+    app: S,
     request: Request<Incoming>,
     info: Arc<ConnectInfo>,
     pulse: Arc<Pulse>,
 ) -> Result<Response<ReplyBody>, Infallible> {
     let flight = pulse.begin(request.version() == Version::HTTP_2);
-    let (mut head, body) = request.into_parts();
-    head.extensions.insert(Arc::clone(&info));
-    let mut work = std::pin::pin!(app.call(Request::from_parts(head, pulse.body(body))));
-    let at_once = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
-    let mut reply = match at_once {
-        Poll::Ready(reply) => {
-            // Whoever else is ready is served first, so that replies leave together, as those do that waited for the same commit:
-            // to wake the other end for each by itself costs more than a small request.
-            tokio::task::yield_now().await;
-            reply?
-        }
-        Poll::Pending => work.await?,
-    };
+    let mut reply = app.respond(request.map(|body| pulse.body(body)), &info).await;
+    // Whoever else is ready is served first, so that replies leave together, as with those that waited for the same commit: to wake
+    // the other end for each by itself costs more than a small request.
+    tokio::task::yield_now().await;
     info.limits.response_headers.apply(reply.status(), reply.headers_mut());
     Ok(reply.map(|body| ReplyBody::new(body, flight)))
 }

@@ -109,11 +109,11 @@ impl Call<'_> {
                 self.record(|core| async move { core.unseal_step(&input).await }).await
             }
             (Endpoint::Seal, Verb::Write) => {
-                let asked = read::asked(self.path.clone(), Operation::Update, self.parts)?;
+                let asked = read::asked(self.path.clone(), Operation::Update, self.parts, self.bounds.remote)?;
                 self.nothing(|core| async move { core.seal_asked(&asked).await }).await
             }
             (Endpoint::StepDown, Verb::Write) => {
-                let asked = read::asked(self.path.clone(), Operation::Update, self.parts)?;
+                let asked = read::asked(self.path.clone(), Operation::Update, self.parts, self.bounds.remote)?;
                 self.nothing(|core| async move { core.step_down(&asked).await }).await
             }
             (Endpoint::RootAttempt | Endpoint::RootUpdate, _) => self.root(body).await,

@@ -30,6 +30,8 @@ pub(super) struct Pulse {
     body_since: AtomicU64,
     /// Since when the peer reads nothing of what we write; 0 when it does.
     stalled_since: AtomicU64,
+    /// Whether a reply over HTTP/1.1 goes on by itself: then a peer that leaves is looked for, as no write may tell of it for long.
+    goes_on: AtomicBool,
     /// Set with the first request over HTTP/2: bytes between requests are no heads then, and bodies are many at a time.
     is_http2: AtomicBool,
     /// Whether there was a request yet.
@@ -53,6 +55,7 @@ impl Pulse {
             quiet: AtomicU64::new(0),
             body_since: AtomicU64::new(0),
             stalled_since: AtomicU64::new(0),
+            goes_on: AtomicBool::new(false),
             is_http2: AtomicBool::new(false),
             has_served: AtomicBool::new(false),
         };
@@ -155,6 +158,7 @@ impl Drop for Flight {
     fn drop(&mut self) {
         let pulse = &self.0;
         if pulse.in_flight.fetch_sub(1, Ordering::Relaxed) == 1 {
+            pulse.goes_on.store(false, Ordering::Relaxed);
             pulse.quiet.store(pulse.millis() << 1, Ordering::Relaxed);
         }
     }
@@ -203,6 +207,10 @@ pub(super) struct ReplyBody {
 
 impl ReplyBody {
     pub(super) fn new(body: Body, flight: Flight) -> Self {
+        let pulse = &flight.0;
+        if body.size_hint().exact().is_none() && !pulse.is_http2.load(Ordering::Relaxed) {
+            pulse.goes_on.store(true, Ordering::Relaxed);
+        }
         Self { body, _flight: flight }
     }
 }
@@ -229,16 +237,42 @@ impl HttpBody for ReplyBody {
 pub(super) struct Watched<T> {
     stream: T,
     pulse: Arc<Pulse>,
+    /// Came while its end was looked for.
+    ahead: Option<u8>,
 }
 
 impl<T> Watched<T> {
     pub(super) fn new(stream: T, pulse: Arc<Pulse>) -> Self {
-        Self { stream, pulse }
+        Self { stream, pulse, ahead: None }
+    }
+}
+
+impl<T: AsyncRead + Unpin> Watched<T> {
+    /// [`io::ErrorKind::BrokenPipe`] when the peer has left; else the task is woken once he has.
+    fn check_peer(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.ahead.is_some() {
+            return Ok(());
+        }
+        let mut byte = [0];
+        let mut into = ReadBuf::new(&mut byte);
+        if let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, &mut into) {
+            read?;
+            self.ahead = into.filled().first().copied();
+            return self.ahead.map(drop).ok_or_else(|| io::ErrorKind::BrokenPipe.into());
+        }
+        Ok(())
     }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if into.remaining() > 0
+            && let Some(byte) = self.ahead.take()
+        {
+            into.put_slice(&[byte]);
+            self.pulse.has_read();
+            return Poll::Ready(Ok(()));
+        }
         let polled = Pin::new(&mut self.stream).poll_read(cx, into);
         if polled.is_ready() {
             self.pulse.has_read();
@@ -247,7 +281,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.pulse.has_written(&polled);
@@ -265,6 +299,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.pulse.goes_on.load(Ordering::Relaxed) {
+            self.check_peer(cx)?;
+        }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

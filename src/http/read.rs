@@ -12,7 +12,6 @@ use hyper::body::Body as _;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::app::{ConnectInfo, Peer};
 use super::form;
 use super::json::{self, JsonError};
 use crate::base::time::timeout;
@@ -68,11 +67,13 @@ impl Verb {
     }
 }
 
-/// What a request is held to, and by which clock.
+/// What a request is held to, by which clock, and where it came from.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds<'a> {
     /// Sizes and times of the listener it came by.
     pub limits: &'a ListenerLimits,
+    /// Who is at the other end.
+    pub remote: Remote,
     /// Ends the wait for a body.
     pub clock: &'a dyn Clock,
 }
@@ -116,11 +117,11 @@ pub async fn request(
         }
         Verb::Head | Verb::Other => return Ok(None),
     };
-    Ok(Some(Request { asked: asked(path, operation, parts)?, data }))
+    Ok(Some(Request { asked: asked(path, operation, parts, bounds.remote)?, data }))
 }
 
 /// All of a request but its data.
-pub(super) fn asked(path: ApiPath, operation: Operation, parts: &Parts) -> Result<Asked, Refusal> {
+pub(super) fn asked(path: ApiPath, operation: Operation, parts: &Parts, remote: Remote) -> Result<Asked, Refusal> {
     let headers = &parts.headers;
     check_override(headers)?;
     check_mfa(headers)?;
@@ -130,7 +131,7 @@ pub(super) fn asked(path: ApiPath, operation: Operation, parts: &Parts) -> Resul
         path,
         token: token(headers)?,
         wrap_ttl: wrap_ttl(headers)?,
-        remote: remote(parts),
+        remote,
         headers: others(headers),
     })
 }
@@ -271,11 +272,6 @@ fn check_mfa(headers: &HeaderMap) -> Result<(), Refusal> {
         return Err(ApiError::invalid("failed to parse X-Vault-MFA header: a value names no method").into());
     }
     Ok(())
-}
-
-pub(super) fn remote(parts: &Parts) -> Remote {
-    let peer = ConnectInfo::of(&parts.extensions).map_or(Peer::Unix, |info| info.peer);
-    Remote { ip: peer.ip(), port: peer.port() }
 }
 
 /// The headers that plugins and the audit log may see.

@@ -16,7 +16,7 @@ use http::request::Parts;
 use http::{HeaderName, Request, Response, StatusCode};
 use tower::Service;
 
-use super::app::{App, ConnectInfo};
+use super::app::{App, ConnectInfo, HttpService, Peer};
 use super::direct::{Call, Endpoint};
 use super::paths::{self, Target};
 use super::read::{self, Bounds, Verb};
@@ -58,15 +58,14 @@ impl Server {
         &self.0.tasks
     }
 
-    /// Answers a request.
-    pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
+    async fn answer(&self, request: Request<Body>, info: Option<&ConnectInfo>) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let namespace = parts.headers.get(NAMESPACE).filter(|value| !value.is_empty()).cloned();
         let mut response = match cors::judge(&self.0.core, &parts) {
-            cors::Judged::Free => self.route(&parts, body).await.unwrap_or_else(wire::refused),
+            cors::Judged::Free => self.route(&parts, body, info).await.unwrap_or_else(wire::refused),
             cors::Judged::Answered(response) => response,
             cors::Judged::Allowed(origin) => {
-                let mut response = self.route(&parts, body).await.unwrap_or_else(wire::refused);
+                let mut response = self.route(&parts, body, info).await.unwrap_or_else(wire::refused);
                 cors::allow(&mut response, origin);
                 response
             }
@@ -77,9 +76,9 @@ impl Server {
         response
     }
 
-    async fn route(&self, parts: &Parts, body: Body) -> Result<Response<Body>, Refusal> {
+    async fn route(&self, parts: &Parts, body: Body, info: Option<&ConnectInfo>) -> Result<Response<Body>, Refusal> {
         Ok(match paths::target(parts.uri.path()) {
-            Target::Api(path) => return self.api(path, parts, body).await,
+            Target::Api(path) => return self.api(path, parts, body, info).await,
             Target::Unprintable => wire::empty(StatusCode::BAD_REQUEST),
             Target::Relative => wire::failure(StatusCode::BAD_REQUEST, "relative paths not supported"),
             Target::TooLong => wire::failure(StatusCode::BAD_REQUEST, "the path is too long"),
@@ -94,10 +93,10 @@ impl Server {
         })
     }
 
-    async fn api(&self, path: ApiPath, parts: &Parts, body: Body) -> Result<Response<Body>, Refusal> {
-        let limits = ConnectInfo::of(&parts.extensions).map_or(&self.0.limits, |info| &*info.limits);
-        let bounds = Bounds { limits, clock: &**self.0.core.clock() };
-        let admission = self.0.core.admit(path.as_str(), read::remote(parts).ip);
+    async fn api(&self, path: ApiPath, parts: &Parts, body: Body, info: Option<&ConnectInfo>) -> Result<Response<Body>, Refusal> {
+        let limits = info.map_or(&self.0.limits, |info| &*info.limits);
+        let bounds = Bounds { limits, remote: info.map_or(Peer::Unix, |info| info.peer).into(), clock: &**self.0.core.clock() };
+        let admission = self.0.core.admit(path.as_str(), bounds.remote.ip);
         if admission.refusal.is_some() || admission.headers.is_some() || admission.needs_role {
             return Box::pin(self.rated(admission, path, parts, body, bounds)).await;
         }
@@ -123,7 +122,7 @@ impl Server {
             return Ok(response);
         };
         if is_audited {
-            self.0.core.note_over_rate(&read::asked(path, operation_of(Verb::of(parts)?), parts)?).await;
+            self.0.core.note_over_rate(&read::asked(path, operation_of(Verb::of(parts)?), parts, bounds.remote)?).await;
         }
         let mut response = wire::refused(refusal);
         tell_rate(&mut response, headers);
@@ -200,6 +199,13 @@ fn tell_rate(response: &mut Response<Body>, rate: Option<RateHeaders>) {
     }
 }
 
+impl HttpService for Server {
+    fn respond(&self, request: Request<Body>, info: &Arc<ConnectInfo>) -> impl Future<Output = Response<Body>> + Send + 'static {
+        let (server, info) = (self.clone(), Arc::clone(info));
+        async move { server.answer(request, Some(&info)).await }
+    }
+}
+
 impl Service<Request<Body>> for Server {
     type Response = Response<Body>;
     type Error = Infallible;
@@ -210,8 +216,8 @@ impl Service<Request<Body>> for Server {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let server = self.clone();
-        Box::pin(async move { Ok(server.answer(request).await) })
+        let (server, info) = (self.clone(), ConnectInfo::of(request.extensions()).cloned());
+        Box::pin(async move { Ok(server.answer(request, info.as_deref()).await) })
     }
 }
 

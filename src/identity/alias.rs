@@ -41,7 +41,7 @@ impl IdentityStore {
     pub async fn write_alias(&self, change: &AliasChange) -> Result<AliasWritten, IdentityError> {
         check_name("name", change.name.as_deref().unwrap_or_default())?;
         let whom = change.canonical_id.as_ref().or(change.id.as_ref()).or(change.name.as_ref());
-        let _turn = self.turns.take(&format!("alias/{}", whom.map(|whom| folded(whom)).unwrap_or_default())).await;
+        let _turn = self.turns.take(format!("alias/{}", whom.map(|whom| folded(whom)).unwrap_or_default())).await;
         tried!(self, txn => self.try_alias(change, &mut txn).await)
     }
 

@@ -33,7 +33,7 @@ impl IdentityStore {
         check_name("name", change.name.as_deref().unwrap_or_default())?;
         let whom = change.id.clone().or_else(|| change.name.as_deref().map(folded));
         let _turn = match &whom {
-            Some(whom) => Some(self.turns.take(&format!("entity/{whom}")).await),
+            Some(whom) => Some(self.turns.take(format!("entity/{whom}")).await),
             None => None,
         };
         tried!(self, txn => self.try_entity(change, &mut txn).await)

@@ -1,7 +1,5 @@
 //! From fields to an endpoint's input type.
 
-use std::collections::BTreeSet;
-
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -74,8 +72,8 @@ pub struct Both<A, B>(pub A, pub B);
 pub struct Sent<T> {
     /// What was sent.
     pub input: T,
-    /// As sent.
-    pub names: BTreeSet<String>,
+    /// As sent, in their order.
+    pub names: Vec<String>,
 }
 
 /// An input that may make no sense: the endpoint says so in its own way.
@@ -236,7 +234,7 @@ mod tests {
         let decoded = Decoded { captures: vec![("name", "web".to_owned())], data, is_probe: false };
         let Sent { input, names } = Sent::<Role>::decode(decoded).unwrap();
         assert_eq!((input.ttl, input.on), (None, Some(Flag(true))));
-        assert_eq!(names.iter().collect::<Vec<_>>(), ["on", "ttl"]);
+        assert_eq!(names, ["on", "ttl"]);
     }
 
     #[test]

@@ -134,7 +134,7 @@ impl<'a> OwnKey<'a> {
     }
 
     async fn take(&self, key: &str) -> Turn {
-        self.turns.take(self.view.key(key).as_str()).await
+        self.turns.take(&self.view.key(key)).await
     }
 }
 

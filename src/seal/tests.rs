@@ -34,7 +34,7 @@ impl Shelf {
 #[async_trait]
 impl Storage for Shelf {
     async fn get(&self, key: &Key) -> Result<Option<Stored>, StorageError> {
-        Ok(self.entries.lock().unwrap().get(key.as_str()).map(|bytes| Stored { bytes: bytes.clone() }))
+        Ok(self.entries.lock().unwrap().get(key.as_str()).map(|bytes| Stored::new(bytes.clone())))
     }
     async fn scan(&self, _: &Key, _: Page<'_>) -> Result<Vec<(Key, Stored)>, StorageError> {
         Err(StorageError::Closed)

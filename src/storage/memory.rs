@@ -106,7 +106,7 @@ impl Default for MemoryStorage {
 impl Storage for MemoryStorage {
     async fn get(&self, key: &Key) -> Result<Option<Stored>, StorageError> {
         self.0.alive()?;
-        let stored = self.0.disk.read().get(key).map(|bytes| Stored { bytes: bytes.clone() });
+        let stored = self.0.disk.read().get(key).map(|bytes| Stored::new(bytes.clone()));
         if let Some(gate) = self.0.gate_of(key) {
             let _ = gate.reached.send(());
             let _ = gate.on_release.await;

@@ -49,23 +49,47 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
 pub type CommitHook = Arc<dyn Fn(&[Write]) + Send + Sync>;
 
 /// A value as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Stored {
     /// The bytes.
     pub bytes: Bytes,
+    epoch: Option<u64>,
 }
 
 impl Stored {
+    /// These bytes.
+    pub fn new(bytes: Bytes) -> Self {
+        Self { bytes, epoch: None }
+    }
+
+    /// These bytes, which the database of this epoch holds.
+    pub(crate) fn settled(bytes: Bytes, epoch: u64) -> Self {
+        Self { bytes, epoch: Some(epoch) }
+    }
+
     /// The version of these bytes.
     pub fn version(&self) -> Version {
-        Version::of(&self.bytes)
+        Version { epoch: self.epoch, ..Version::of(&self.bytes) }
     }
 }
 
+impl PartialEq for Stored {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Stored {}
+
 /// Names the bytes of a value: their digest. Sealed values differ in their nonce even when the plain text is the same, so
 /// a version never comes back.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Version([u8; 16]);
+#[derive(Clone, Copy)]
+pub struct Version {
+    digest: [u8; 16],
+    /// Where the value was read in an embedded store's database itself: of which epoch. Nothing but a short cut for its writer, who
+    /// need not read it again in the same epoch.
+    epoch: Option<u64>,
+}
 
 impl Version {
     /// The version of `bytes`: half of their SHA-256.
@@ -73,13 +97,21 @@ impl Version {
         let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
         let mut version = [0; 16];
         version.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
-        Self(version)
+        Self { digest: version, epoch: None }
     }
 }
 
+impl PartialEq for Version {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Eq for Version {}
+
 impl fmt::Debug for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+        write!(f, "{:032x}", u128::from_be_bytes(self.digest))
     }
 }
 

@@ -12,6 +12,11 @@ pub(super) trait Ordered {
     /// Calls `visit` with the value at `key`, if there is one.
     fn with<T>(&self, key: &str, visit: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, StorageError>;
 
+    /// Whether the value at `key` has this version.
+    fn is_at(&self, key: &str, version: &Version) -> Result<bool, StorageError> {
+        Ok(self.with(key, Version::of)?.as_ref() == Some(version))
+    }
+
     /// Calls `visit` with each entry from `start` on whose key begins with `within`, in order of keys, until it breaks. `start` is
     /// not before `within`. What lies behind is not looked at: thousands of removed keys may.
     fn walk(
@@ -33,7 +38,7 @@ pub(super) fn scan(map: &impl Ordered, prefix: &Key, page: Page<'_>) -> Result<V
         _ => Bound::Included(prefix.as_str()),
     };
     map.walk(prefix.as_str(), start, |key, value| {
-        entries.push((Key::from(key), Stored { bytes: Bytes::copy_from_slice(value) }));
+        entries.push((Key::from(key), Stored::new(Bytes::copy_from_slice(value))));
         go_on_while(entries.len() < page.limit)
     })?;
     Ok(entries)
@@ -75,7 +80,7 @@ pub(super) fn judge(map: &impl Ordered, expects: &[Expect]) -> Result<(), Storag
     for expect in expects {
         let (key, holds) = match expect {
             Expect::Absent(key) => (key, map.with(key.as_str(), |_| ())?.is_none()),
-            Expect::At(key, version) => (key, map.with(key.as_str(), Version::of)?.as_ref() == Some(version)),
+            Expect::At(key, version) => (key, map.is_at(key.as_str(), version)?),
             Expect::Empty(prefix) => (prefix, is_empty(map, prefix)?),
         };
         if !holds {

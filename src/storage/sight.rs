@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::ordered::Ordered;
 use super::tables::{Entries, Snapshot};
-use super::{StorageError, Stored, Write};
+use super::{StorageError, Stored, Version, Write};
 use crate::base::Key;
 
 /// What was committed and is not in the database yet: values, and `None` where a key was removed.
@@ -38,10 +38,10 @@ impl Sight {
     pub(super) fn value(&self, key: &Key) -> Result<Option<Stored>, StorageError> {
         let fresh = self.fresh().get(key).cloned();
         match fresh {
-            Some(bytes) => Ok(bytes.map(|bytes| Stored { bytes })),
-            None => {
-                self.snapshot.read(|entries| entries.with(key.as_str(), |bytes| Stored { bytes: Bytes::copy_from_slice(bytes) }))
-            }
+            Some(bytes) => Ok(bytes.map(Stored::new)),
+            None => self.snapshot.read(|entries| {
+                entries.with(key.as_str(), |bytes| Stored::settled(Bytes::copy_from_slice(bytes), self.snapshot.epoch()))
+            }),
         }
     }
 
@@ -99,6 +99,13 @@ impl<B: Ordered> Ordered for Over<'_, B> {
         match self.fresh.get(key) {
             Some(value) => Ok(value.as_ref().map(|bytes| visit(bytes))),
             None => self.below.with(key, visit),
+        }
+    }
+
+    fn is_at(&self, key: &str, version: &Version) -> Result<bool, StorageError> {
+        match self.fresh.get(key) {
+            Some(value) => Ok(value.as_ref().is_some_and(|bytes| Version::of(bytes) == *version)),
+            None => self.below.is_at(key, version),
         }
     }
 

@@ -46,7 +46,7 @@ impl Store {
         for write in &writes {
             put(&mut fresh, write);
         }
-        let sight = Arc::new(Sight::new(tables.snapshot()?, fresh));
+        let sight = Arc::new(Sight::new(tables.snapshot(progress.epoch)?, fresh));
         Ok(Self { medium, tables, journal, options, progress, told: progress.epoch, judged: Fresh::new(), sight })
     }
 
@@ -101,7 +101,7 @@ impl Store {
         self.told += 1;
         let progress = Progress { epoch: self.told, is_journalled };
         self.tables.absorb(&self.sight.fresh(), progress)?;
-        self.sight = Arc::new(Sight::new(self.tables.snapshot()?, Fresh::new()));
+        self.sight = Arc::new(Sight::new(self.tables.snapshot(progress.epoch)?, Fresh::new()));
         self.journal.begin(progress.epoch);
         self.progress = progress;
         Ok(())
@@ -111,7 +111,7 @@ impl Store {
     pub(super) fn reopen(&mut self) -> Result<Tables, StorageError> {
         self.tables.fence();
         let tables = Tables::open(&self.medium, self.options.cache_bytes)?;
-        self.sight = Arc::new(self.sight.over(tables.snapshot()?));
+        self.sight = Arc::new(self.sight.over(tables.snapshot(self.sight.snapshot.epoch())?));
         Ok(std::mem::replace(&mut self.tables, tables))
     }
 

@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
 
-use super::StorageError;
 use super::medium::{Backend, Medium};
 use super::ordered::Ordered;
 use super::sight::Fresh;
+use super::{StorageError, Version};
 
 /// One opening of the database.
 pub(super) struct Tables {
@@ -33,7 +33,10 @@ pub(super) struct Progress {
 }
 
 /// The entries as of one commit.
-pub(super) struct Snapshot(ReadOnlyTable<&'static [u8], &'static [u8]>);
+pub(super) struct Snapshot {
+    entries: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    epoch: u64,
+}
 
 impl Tables {
     /// Makes a store on an empty medium.
@@ -106,11 +109,11 @@ impl Tables {
         });
     }
 
-    /// The entries as they are now.
-    pub(super) fn snapshot(&self) -> Result<Snapshot, StorageError> {
+    /// The entries as they are now. Keys that are not fresh in `epoch` are as they were at its beginning.
+    pub(super) fn snapshot(&self, epoch: u64) -> Result<Snapshot, StorageError> {
         guarded(|| {
             let view = self.database.begin_read().map_err(fault)?;
-            view.open_table(ENTRIES).map(Snapshot).map_err(fault)
+            view.open_table(ENTRIES).map(|entries| Snapshot { entries, epoch }).map_err(fault)
         })
     }
 
@@ -138,7 +141,12 @@ impl Tables {
 impl Snapshot {
     /// Runs `read` on the entries.
     pub(super) fn read<T>(&self, read: impl FnOnce(&Entries<'_>) -> Result<T, StorageError>) -> Result<T, StorageError> {
-        guarded(|| read(&Entries(&self.0)))
+        guarded(|| read(&Entries(self)))
+    }
+
+    /// Which epoch's.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
     }
 }
 
@@ -149,12 +157,19 @@ impl fmt::Debug for Snapshot {
 }
 
 /// The entries of a snapshot.
-pub(super) struct Entries<'a>(&'a ReadOnlyTable<&'static [u8], &'static [u8]>);
+pub(super) struct Entries<'a>(&'a Snapshot);
 
 impl Ordered for Entries<'_> {
     fn with<R>(&self, key: &str, visit: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, StorageError> {
-        let stored = self.0.get(key.as_bytes()).map_err(fault)?;
+        let stored = self.0.entries.get(key.as_bytes()).map_err(fault)?;
         Ok(stored.map(|value| visit(value.value())))
+    }
+
+    fn is_at(&self, key: &str, version: &Version) -> Result<bool, StorageError> {
+        if version.epoch == Some(self.0.epoch) {
+            return Ok(true);
+        }
+        Ok(self.with(key, Version::of)?.as_ref() == Some(version))
     }
 
     fn walk(
@@ -163,7 +178,7 @@ impl Ordered for Entries<'_> {
         start: Bound<&str>,
         mut visit: impl FnMut(&str, &[u8]) -> ControlFlow<()>,
     ) -> Result<(), StorageError> {
-        let range = self.0.range::<&[u8]>((start.map(str::as_bytes), Bound::Unbounded)).map_err(fault)?;
+        let range = self.0.entries.range::<&[u8]>((start.map(str::as_bytes), Bound::Unbounded)).map_err(fault)?;
         for entry in range {
             let (key, value) = entry.map_err(fault)?;
             let key = std::str::from_utf8(key.value()).map_err(|_| damaged("a key is not text"))?;

@@ -31,7 +31,7 @@ fn all(tables: &Tables) -> BTreeMap<String, Vec<u8>> {
             ControlFlow::Continue(())
         })
     };
-    tables.snapshot().unwrap().read(keep).unwrap();
+    tables.snapshot(1).unwrap().read(keep).unwrap();
     found
 }
 
@@ -43,7 +43,7 @@ fn ascending_keys_fill_their_pages() {
         let keys = (0..200).flat_map(|number| ["a", "b", "c"].map(|index| format!("{index}/{:06}", round * 200 + number)));
         absorb(&tables, keys.map(|key| (key, Some(vec![7; 150]))));
     }
-    let stats = tables.snapshot().unwrap().0.stats().unwrap();
+    let stats = tables.snapshot(1).unwrap().entries.stats().unwrap();
     let fill = stats.stored_bytes() * 100 / (stats.leaf_pages() * 4096);
     assert!(fill > 85, "{fill} % in {} pages", stats.leaf_pages());
     assert_eq!(all(&tables).len(), 12_000);

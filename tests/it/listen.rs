@@ -1,5 +1,6 @@
 //! Listeners over real sockets: TLS and its reload, unix sockets, HTTP/2, limits of time and size, draining.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::routing::{any, get};
+use futures_util::{StreamExt as _, stream};
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use leasehold::base::time::ManualClock;
@@ -35,19 +37,21 @@ struct Edge {
     taken: Arc<Notify>,
     /// Lets a request to `/wait` end.
     release: Arc<Notify>,
+    /// The reply to `/flow` was given up.
+    left: Arc<Notify>,
 }
 
 impl Edge {
     async fn start(config: ListenerConfig) -> Self {
         let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(1_700_000_000)));
         let (tasks, shutdown) = (Tasks::default(), Shutdown::new());
-        let (taken, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (taken, release, left) = (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(Notify::new()));
         let listeners = Listeners::bind(&[config]).await.unwrap();
         let address = listeners.addresses().first().copied();
         let reloader = listeners.reloader();
         let as_clock: Arc<dyn Clock> = clock.clone();
-        listeners.serve(&app(&taken, &release), &as_clock, &tasks, &shutdown);
-        Self { address, clock, tasks, shutdown, reloader, taken, release }
+        listeners.serve(&app(&taken, &release, &left), &as_clock, &tasks, &shutdown);
+        Self { address, clock, tasks, shutdown, reloader, taken, release, left }
     }
 
     async fn plain() -> Self {
@@ -90,7 +94,7 @@ impl Edge {
     }
 }
 
-fn app(taken: &Arc<Notify>, release: &Arc<Notify>) -> Router {
+fn app(taken: &Arc<Notify>, release: &Arc<Notify>, left: &Arc<Notify>) -> Router {
     let (taken, release) = (Arc::clone(taken), Arc::clone(release));
     let wait = move || async move {
         taken.notify_one();
@@ -109,7 +113,25 @@ fn app(taken: &Arc<Notify>, release: &Arc<Notify>) -> Router {
         Ok(body) => Body::from(body.to_bytes()),
         Err(error) => Body::from(error.to_string()),
     };
-    Router::new().route("/who", get(who)).route("/echo", any(echo)).route("/wait", get(wait))
+    let left = Arc::clone(left);
+    let flow = async move || {
+        let notice = Notice(Arc::clone(&left));
+        let pieces = stream::iter(["first"]).chain(stream::pending()).map(move |piece| {
+            let _kept = &notice;
+            Ok::<_, Infallible>(piece)
+        });
+        Body::from_stream(pieces)
+    };
+    Router::new().route("/who", get(who)).route("/echo", any(echo)).route("/wait", get(wait)).route("/flow", get(flow))
+}
+
+/// Tells that it was dropped.
+struct Notice(Arc<Notify>);
+
+impl Drop for Notice {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
 }
 
 fn anywhere() -> ListenAddress {
@@ -170,6 +192,29 @@ async fn pipelined_requests_are_answered_in_order() {
     let reply = ask(&mut stream, &format!("{first}{}", first.replace("one", "two"))).await;
     assert!(reply.ends_with("one"), "{reply}");
     assert!(read_reply(&mut stream).await.ends_with("two"));
+}
+
+#[tokio::test]
+async fn who_has_closed_his_half_is_answered() {
+    let edge = Edge::plain().await;
+    let mut stream = edge.connect().await;
+    stream.write_all(b"GET /wait HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    stream.shutdown().await.unwrap();
+    edge.taken.notified().await;
+    edge.release.notify_one();
+    assert!(read_reply(&mut stream).await.ends_with("done"));
+    assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_reply_that_goes_on_ends_when_its_reader_leaves() {
+    let edge = Edge::plain().await;
+    let mut stream = edge.connect().await;
+    let reply = ask(&mut stream, "GET /flow HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert!(reply.contains("transfer-encoding: chunked\r\n"), "{reply}");
+    stream.read_exact(&mut [0; "5\r\nfirst\r\n".len()]).await.unwrap();
+    drop(stream);
+    edge.left.notified().await;
 }
 
 #[tokio::test]

@@ -126,7 +126,7 @@ impl Plugin for AwsAuth {
 impl AwsAuth {
     /// Waits until it may change the record at a key of this mount.
     async fn turn(&self, key: &str) -> Turn {
-        self.deps.turns.take(self.view.key(key).as_str()).await
+        self.deps.turns.take(&self.view.key(key)).await
     }
 }
 

@@ -73,7 +73,7 @@ impl Userpass {
         F: Fn(Option<User>) -> Result<(User, Vec<String>), ApiError> + Send + Sync,
     {
         let key = key(name);
-        let _turn = self.deps.turns.take(self.view.key(&key).as_str()).await;
+        let _turn = self.deps.turns.take(&self.view.key(&key)).await;
         for _ in 0..TRIES {
             let (stored, version) = self.view.read_versioned::<User>(&key).await?.unzip();
             let (next, warnings) = change(stored)?;
@@ -95,7 +95,7 @@ impl Userpass {
     /// Removes a user, if he is there. His tokens live on.
     pub(super) async fn remove_user(&self, name: &str) -> Result<(), ApiError> {
         let key = key(name);
-        let _turn = self.deps.turns.take(self.view.key(&key).as_str()).await;
+        let _turn = self.deps.turns.take(&self.view.key(&key)).await;
         Ok(self.view.delete(&key).await?)
     }
 

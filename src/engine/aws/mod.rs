@@ -253,7 +253,7 @@ impl AwsSecrets {
 
     /// Waits until it may change the record at a key of this mount.
     async fn turn(&self, key: &str) -> Turn {
-        self.deps.turns.take(self.view.key(key).as_str()).await
+        self.deps.turns.take(&self.view.key(key)).await
     }
 }
 

@@ -26,6 +26,7 @@ macro_rules! whole_contract {
             deleting_nothing_succeeds,
             an_expectation_that_fails_leaves_everything,
             a_version_is_expected_exactly,
+            a_version_that_was_read_holds_until_the_value_is_replaced,
             empty_means_nothing_under_the_prefix,
             a_batch_of_expectations_alone_writes_nothing,
             scans_end_at_the_prefix_and_go_on_after_a_key,
@@ -81,6 +82,35 @@ pub(super) async fn a_version_is_expected_exactly(storage: Arc<dyn Storage>) {
     let stored = storage.get(&"a".into()).await.unwrap().unwrap();
     storage.commit(expecting(Expect::At("a".into(), stored.version()), delete("a"))).await.unwrap();
     assert_eq!(value(&*storage, "a").await, None);
+}
+
+pub(super) async fn a_version_that_was_read_holds_until_the_value_is_replaced(storage: Arc<dyn Storage>) {
+    // Enough for a small journal to begin anew.
+    let others = || async {
+        for number in 0..4 {
+            storage.commit(batch([put(&format!("other/{number}"), &"x".repeat(100))])).await.unwrap();
+        }
+    };
+    for round in 0..4 {
+        storage.commit(batch([put("a", &format!("{round}"))])).await.unwrap();
+        if round % 2 == 0 {
+            others().await;
+        }
+        let read = storage.get(&"a".into()).await.unwrap().unwrap().version();
+        let expected = |write| storage.commit(expecting(Expect::At("a".into(), read), write));
+        expected(put("b", "1")).await.unwrap();
+        others().await;
+        expected(put("b", "2")).await.unwrap();
+        expected(put("a", "new")).await.unwrap();
+        expected(put("a", "newer")).await.expect_err("it was replaced");
+        others().await;
+        expected(put("a", "newer")).await.expect_err("it was replaced some time ago");
+        storage.commit(batch([delete("a")])).await.unwrap();
+        expected(put("a", "newer")).await.expect_err("it is gone");
+        others().await;
+        expected(put("a", "newer")).await.expect_err("it is gone for some time");
+        assert_eq!(value(&*storage, "a").await, None);
+    }
 }
 
 pub(super) async fn empty_means_nothing_under_the_prefix(storage: Arc<dyn Storage>) {

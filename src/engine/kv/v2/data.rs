@@ -114,7 +114,7 @@ impl KvV2 {
 fn checked(Sent { mut input, names }: Sent<WriteInput>) -> Result<(WriteInput, Map<String, Value>), ApiError> {
     match input.data.take() {
         Some(Object(object)) => Ok((input, object)),
-        None if names.contains("data") => Ok((input, Map::new())),
+        None if names.iter().any(|name| name == "data") => Ok((input, Map::new())),
         None => Err(ApiError::invalid("no data provided")),
     }
 }

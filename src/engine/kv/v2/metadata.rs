@@ -88,7 +88,7 @@ impl KvV2 {
     /// A field that is `null` goes back to its default, as in any merge patch.
     async fn patch_metadata(self: Arc<Self>, _: Ctx, Sent { input, names }: Sent<MetadataInput>) -> Result<Reply, ApiError> {
         let (path, mut settings) = input.checked()?;
-        let is_null = |name: &str, is_absent: bool| is_absent && names.contains(name);
+        let is_null = |name: &str, is_absent: bool| is_absent && names.iter().any(|sent| sent == name);
         if is_null("max_versions", settings.max_versions.is_none()) {
             settings.max_versions = Some(0);
         }

@@ -93,7 +93,7 @@ impl Store {
     /// Changes what holds for all keys.
     pub(super) async fn change_config(&self, change: impl Fn(&mut Config) + Send + Sync) -> Result<(), ApiError> {
         let key = self.root.key(CONFIG);
-        let _turn = self.deps.turns.take(key.as_str()).await;
+        let _turn = self.deps.turns.take(&key).await;
         for _ in 0..TRIES {
             let (stored, at) = self.root.read_versioned_at::<Config>(&key).await?.unzip();
             let mut config = stored.unwrap_or_default();
@@ -145,7 +145,7 @@ impl Store {
     /// 400 when the check-and-set number is another than that of the current version, or is missing and needed.
     pub(super) async fn write(&self, path: &str, what: &What, cas: Option<i64>) -> Result<Written, ApiError> {
         let key = self.meta.key(path);
-        let _turn = self.deps.turns.take(key.as_str()).await;
+        let _turn = self.deps.turns.take(&key).await;
         for _ in 0..TRIES {
             let stored = self.meta.read_versioned_at::<Metadata>(&key).await?;
             if stored.is_none() && matches!(what, What::Patched(_)) {
@@ -187,7 +187,7 @@ impl Store {
         F: Fn(Option<Metadata>, &Config, DateTime<Utc>) -> Result<Option<Next>, ApiError> + Send + Sync,
     {
         let key = self.meta.key(path);
-        let _turn = self.deps.turns.take(key.as_str()).await;
+        let _turn = self.deps.turns.take(&key).await;
         for _ in 0..TRIES {
             let (stored, at) = self.meta.read_versioned_at::<Metadata>(&key).await?.unzip();
             let config = self.config().await?;
@@ -203,7 +203,7 @@ impl Store {
     /// Removes a key with all its versions, if it is there.
     pub(super) async fn remove(&self, path: &str) -> Result<(), ApiError> {
         let key = self.meta.key(path);
-        let _turn = self.deps.turns.take(key.as_str()).await;
+        let _turn = self.deps.turns.take(&key).await;
         for _ in 0..TRIES {
             let Some((metadata, at)) = self.meta.read_versioned_at::<Metadata>(&key).await? else { return Ok(()) };
             let mut txn = self.meta.txn();
@@ -287,7 +287,9 @@ async fn is_committed(txn: Txn) -> Result<bool, ApiError> {
 /// Where the object of a version lies: by the time it was written, so that what is written together shares pages of storage,
 /// whatever the keys are, and mostly falls off together as well.
 fn data_key(metadata: &Metadata, number: u64, version: Version) -> String {
-    let mut key = random::time62(u64::try_from(version.created.timestamp_millis()).unwrap_or(0));
+    // A time, an id and a number of digits.
+    let mut key = String::with_capacity(48);
+    key.push_str(&random::time62(u64::try_from(version.created.timestamp_millis()).unwrap_or(0)));
     // Writing to memory does not fail.
     let _ = write!(key, "-{}-{number}", metadata.id);
     key

@@ -12,7 +12,7 @@ use leasehold::core::Refusal;
 use leasehold::http::json::{self, JsonError};
 use leasehold::http::paths::{Target, target};
 use leasehold::http::read::{self, Bounds, Verb};
-use leasehold::mount::ErrorKind;
+use leasehold::mount::{ErrorKind, Remote};
 use leasehold::policy::Operation;
 use serde_json::{Map, Value};
 
@@ -25,7 +25,7 @@ pub(crate) fn run(bytes: &[u8], seen: &mut dyn FnMut(&'static str)) {
     let Target::Api(path) = target(parts.uri.path()) else { return seen("elsewhere") };
     let limits = ListenerLimits::default();
     let clock = ManualClock::at(Timestamp::from_seconds(1_700_000_000));
-    let bounds = Bounds { limits: &limits, clock: &clock };
+    let bounds = Bounds { limits: &limits, remote: Remote::default(), clock: &clock };
     let verb = match Verb::of(&parts) {
         Ok(verb) => verb,
         Err(refusal) => return refused(&refusal, seen),
