@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -202,25 +201,22 @@ impl Txn {
 
     /// The same at a whole key, for who uses it again.
     pub fn put_at<T: Serialize + ?Sized>(&mut self, key: Key, record: &T) -> Result<&mut Self, BarrierError> {
-        let mut plain = std::mem::take(&mut self.plain);
-        plain.expose_mut().clear();
+        let plain = self.plain.expose_mut();
+        plain.clear();
         // Room for most: to grow leaves what was written so far behind in memory.
-        plain.expose_mut().reserve(TYPICAL);
-        let put = match serde_json::to_writer(plain.expose_mut(), record) {
-            Ok(()) => self.put_bytes_at(key, plain.expose()).map(drop),
-            Err(error) => Err(BarrierError::Decode(key, error.to_string())),
-        };
-        self.plain = plain;
-        put.map(|()| self)
+        plain.reserve(TYPICAL);
+        if let Err(error) = serde_json::to_writer(&mut *plain, record) {
+            return Err(BarrierError::Decode(key, error.to_string()));
+        }
+        let sealed = self.barrier.seal(&key, plain, &mut self.nonces)?;
+        self.batch.writes.push(Write::Put(key, sealed));
+        Ok(self)
     }
 
     /// Puts bytes.
     pub fn put_bytes(&mut self, view: &View, key: &str, plain: &[u8]) -> Result<&mut Self, BarrierError> {
-        self.put_bytes_at(view.key(key), plain)
-    }
-
-    fn put_bytes_at(&mut self, key: Key, plain: &[u8]) -> Result<&mut Self, BarrierError> {
-        let sealed: Bytes = self.barrier.seal(&key, plain, &mut self.nonces)?;
+        let key = view.key(key);
+        let sealed = self.barrier.seal(&key, plain, &mut self.nonces)?;
         self.batch.writes.push(Write::Put(key, sealed));
         Ok(self)
     }

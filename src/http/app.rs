@@ -7,7 +7,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
-use futures_util::FutureExt as _;
 use http::{Extensions, Request, Response};
 use tower::ServiceExt as _;
 
@@ -29,17 +28,13 @@ pub trait App: Send + Sync + 'static {
 pub trait HttpService: Clone + Send + Sync + 'static {
     /// Answers a request that came by this connection. The future lies within the connection's own, which spares an allocation of
     /// kilobytes a request.
-    fn respond(&self, request: Request<Body>, info: &Arc<ConnectInfo>) -> impl Future<Output = Response<Body>> + Send + 'static;
+    fn respond(self, request: Request<Body>, info: Arc<ConnectInfo>) -> impl Future<Output = Response<Body>> + Send + 'static;
 }
 
 impl HttpService for Router {
-    fn respond(
-        &self,
-        mut request: Request<Body>,
-        info: &Arc<ConnectInfo>,
-    ) -> impl Future<Output = Response<Body>> + Send + 'static {
-        request.extensions_mut().insert(Arc::clone(info));
-        self.clone().oneshot(request).map(|answered| answered.unwrap_or_else(|never| match never {}))
+    async fn respond(self, mut request: Request<Body>, info: Arc<ConnectInfo>) -> Response<Body> {
+        request.extensions_mut().insert(info);
+        self.oneshot(request).await.unwrap_or_else(|never| match never {})
     }
 }
 

@@ -93,7 +93,7 @@ async fn answer<S: HttpService>(
     pulse: Arc<Pulse>,
 ) -> Result<Response<ReplyBody>, Infallible> {
     let flight = pulse.begin(request.version() == Version::HTTP_2);
-    let mut reply = app.respond(request.map(|body| pulse.body(body)), &info).await;
+    let mut reply = app.respond(request.map(|body| pulse.body(body)), Arc::clone(&info)).await;
     // Whoever else is ready is served first, so that replies leave together, as with those that waited for the same commit: to wake
     // the other end for each by itself costs more than a small request.
     tokio::task::yield_now().await;

@@ -16,7 +16,7 @@ use http::request::Parts;
 use http::{HeaderName, Request, Response, StatusCode};
 use tower::Service;
 
-use super::app::{App, ConnectInfo, HttpService, Peer};
+use super::app::{App, ConnectInfo, HttpService};
 use super::direct::{Call, Endpoint};
 use super::paths::{self, Target};
 use super::read::{self, Bounds, Verb};
@@ -95,7 +95,8 @@ impl Server {
 
     async fn api(&self, path: ApiPath, parts: &Parts, body: Body, info: Option<&ConnectInfo>) -> Result<Response<Body>, Refusal> {
         let limits = info.map_or(&self.0.limits, |info| &*info.limits);
-        let bounds = Bounds { limits, remote: info.map_or(Peer::Unix, |info| info.peer).into(), clock: &**self.0.core.clock() };
+        let bounds =
+            Bounds { limits, remote: info.map(|info| info.peer.into()).unwrap_or_default(), clock: &**self.0.core.clock() };
         let admission = self.0.core.admit(path.as_str(), bounds.remote.ip);
         if admission.refusal.is_some() || admission.headers.is_some() || admission.needs_role {
             return Box::pin(self.rated(admission, path, parts, body, bounds)).await;
@@ -200,9 +201,8 @@ fn tell_rate(response: &mut Response<Body>, rate: Option<RateHeaders>) {
 }
 
 impl HttpService for Server {
-    fn respond(&self, request: Request<Body>, info: &Arc<ConnectInfo>) -> impl Future<Output = Response<Body>> + Send + 'static {
-        let (server, info) = (self.clone(), Arc::clone(info));
-        async move { server.answer(request, Some(&info)).await }
+    async fn respond(self, request: Request<Body>, info: Arc<ConnectInfo>) -> Response<Body> {
+        self.answer(request, Some(&info)).await
     }
 }
 

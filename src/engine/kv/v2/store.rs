@@ -287,11 +287,11 @@ async fn is_committed(txn: Txn) -> Result<bool, ApiError> {
 /// Where the object of a version lies: by the time it was written, so that what is written together shares pages of storage,
 /// whatever the keys are, and mostly falls off together as well.
 fn data_key(metadata: &Metadata, number: u64, version: Version) -> String {
+    let time = random::time62(u64::try_from(version.created.timestamp_millis()).unwrap_or(0));
     // A time, an id and a number of digits.
     let mut key = String::with_capacity(48);
-    key.push_str(&random::time62(u64::try_from(version.created.timestamp_millis()).unwrap_or(0)));
     // Writing to memory does not fail.
-    let _ = write!(key, "-{}-{number}", metadata.id);
+    let _ = write!(key, "{time}-{}-{number}", metadata.id);
     key
 }
 
